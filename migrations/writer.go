@@ -1,0 +1,318 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+const (
+	// batchWrites and batchTime bound one commit, so that the first of a batch
+	// does not wait long for the last.
+	batchWrites = 256
+	batchTime   = 4 * time.Millisecond
+	queueLength = 1024
+)
+
+// Stats counts the work of the writer.
+type Stats struct {
+	Writes  int64 // functions that took effect
+	Failed  int64 // functions that failed, panicked, or went down with their commit
+	Commits int64 // commits, each of which waited for the disk
+}
+
+// A request is one Write on its way.
+type request struct {
+	ctx   context.Context
+	f     func(*Tx) error
+	state atomic.Int32 // reqQueued → reqRunning by the writer, or → reqGone by its caller
+	err   error        // set by the writer before done
+	done  chan struct{}
+
+	after   []func()
+	notices []notice
+}
+
+const (
+	reqQueued int32 = iota
+	reqRunning
+	reqGone
+)
+
+// writer owns the one connection that writes and runs the requests of all
+// callers on it, in one goroutine, many to a commit.
+type writer struct {
+	pool *sql.DB
+	conn *sql.Conn
+	now  func() time.Time
+
+	mu     sync.RWMutex // guards closed and the closing of queue
+	closed bool
+	queue  chan *request
+	ended  chan struct{}
+
+	writes, failed, commits atomic.Int64
+}
+
+func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, error) {
+	pool, err := sql.Open("sqlite3", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("open writer: %w", err)
+	}
+	pool.SetMaxOpenConns(1)
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open writer: %w", errors.Join(err, pool.Close()))
+	}
+	w := &writer{pool: pool, conn: conn, now: now,
+		queue: make(chan *request, queueLength), ended: make(chan struct{})}
+	go w.run()
+	return w, nil
+}
+
+// do queues f and waits for its outcome.
+func (w *writer) do(ctx context.Context, f func(*Tx) error) (*request, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r := &request{ctx: ctx, f: f, done: make(chan struct{})}
+	if err := w.enqueue(ctx, r); err != nil {
+		return nil, err
+	}
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(reqQueued, reqGone) {
+			return nil, ctx.Err()
+		}
+		<-r.done
+	}
+	return r, r.err
+}
+
+func (w *writer) enqueue(ctx context.Context, r *request) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return ErrClosed
+	}
+	select {
+	case w.queue <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *writer) close() error {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil
+	}
+	w.closed = true
+	close(w.queue)
+	w.mu.Unlock()
+	<-w.ended
+	return errors.Join(w.conn.Close(), w.pool.Close())
+}
+
+func (w *writer) stats() Stats {
+	return Stats{Writes: w.writes.Load(), Failed: w.failed.Load(), Commits: w.commits.Load()}
+}
+
+// run works the queue until it is closed and empty. A function that ends its
+// goroutine (testing's FailNow does) takes run with it: then the batch fails and
+// a new goroutine goes on.
+func (w *writer) run() {
+	var b *batch
+	finished := false
+	defer func() {
+		if finished {
+			close(w.ended)
+			return
+		}
+		b.fail(errors.New("a write function of the same commit ended its goroutine"))
+		go w.run()
+	}()
+	for r := range w.queue {
+		b = &batch{w: w}
+		b.work(r)
+	}
+	finished = true
+}
+
+// batch is one commit.
+type batch struct {
+	w       *writer
+	members []*request // that ran without error, in order
+	begun   bool
+	current *request
+}
+
+// work runs first and whatever is waiting behind it, commits, and answers.
+func (b *batch) work(first *request) {
+	end := time.Now().Add(batchTime)
+	yielded := false
+	for r, ran := first, 0; ; {
+		if r.state.CompareAndSwap(reqQueued, reqRunning) {
+			b.run(r)
+			ran++
+		}
+		if ran >= batchWrites || (ran%16 == 0 && time.Now().After(end)) {
+			break
+		}
+		if r = b.next(&yielded); r == nil {
+			break
+		}
+	}
+	b.commit()
+}
+
+// next takes a waiting request, or nil. The callers that the last commit
+// answered are likely about to write again: they get one chance to run first,
+// else batches alternate between one member and all the others.
+func (b *batch) next(yielded *bool) *request {
+	for {
+		select {
+		case r := <-b.w.queue: // nil when closed and empty
+			return r
+		default:
+		}
+		if *yielded {
+			return nil
+		}
+		*yielded = true
+		runtime.Gosched()
+	}
+}
+
+// run executes one function in a savepoint.
+func (b *batch) run(r *request) {
+	b.current = r
+	if !b.begun {
+		if err := b.begin(); err != nil {
+			b.answer(r, fmt.Errorf("begin transaction: %w", err))
+			return
+		}
+	}
+	if err := b.w.exec("SAVEPOINT f"); err != nil {
+		b.answer(r, fmt.Errorf("begin savepoint: %w", err))
+		return
+	}
+	tx := &Tx{ctx: r.ctx, run: context.Background(), conn: b.w.conn, now: b.w.now(), lost: b.w.autocommit}
+	err := call(r.f, tx)
+	tx.closeRows()
+	if err == nil && tx.gone {
+		err = errLost
+	}
+	if err == nil {
+		if err = b.w.exec("RELEASE f"); err == nil {
+			r.after, r.notices = tx.after, tx.notices
+			b.members = append(b.members, r)
+			return
+		}
+		err = fmt.Errorf("release savepoint: %w", err)
+	}
+	b.undo(r, err)
+}
+
+// undo takes back what r did, and only that, unless SQLite has already given up
+// the whole transaction: then the earlier members go down with it, and the next
+// request begins a new one.
+func (b *batch) undo(r *request, cause error) {
+	if !b.w.autocommit() {
+		err := b.w.exec("ROLLBACK TO f; RELEASE f")
+		if err == nil {
+			b.answer(r, cause)
+			return
+		}
+		cause = errors.Join(cause, fmt.Errorf("roll back savepoint: %w", err))
+	}
+	b.fail(cause)
+}
+
+func (b *batch) begin() error {
+	if err := b.w.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	b.begun = true
+	return nil
+}
+
+func (b *batch) commit() {
+	if !b.begun {
+		return
+	}
+	b.current = nil
+	if len(b.members) == 0 {
+		b.fail(nil)
+		return
+	}
+	if err := b.w.exec("COMMIT"); err != nil {
+		b.fail(fmt.Errorf("commit: %w", err))
+		return
+	}
+	b.w.commits.Add(1)
+	b.w.writes.Add(int64(len(b.members)))
+	for _, r := range b.members {
+		close(r.done)
+	}
+}
+
+// fail rolls the transaction back and answers all who took part with err.
+func (b *batch) fail(err error) {
+	if b.begun && !b.w.autocommit() {
+		if rerr := b.w.exec("ROLLBACK"); rerr != nil {
+			err = errors.Join(err, fmt.Errorf("roll back: %w", rerr))
+		}
+	}
+	for _, r := range b.members {
+		b.answer(r, err)
+	}
+	if b.current != nil {
+		b.answer(b.current, err)
+	}
+	b.members, b.begun = nil, false
+}
+
+func (b *batch) answer(r *request, err error) {
+	b.w.failed.Add(1)
+	r.err = err
+	close(r.done)
+	if b.current == r {
+		b.current = nil
+	}
+}
+
+func (w *writer) exec(q string) error {
+	_, err := w.conn.ExecContext(context.Background(), q)
+	return err
+}
+
+// autocommit reports whether no transaction is open on the connection.
+func (w *writer) autocommit() bool {
+	auto := true
+	err := w.conn.Raw(func(c any) error {
+		auto = c.(*sqlite3.SQLiteConn).AutoCommit()
+		return nil
+	})
+	return err != nil || auto
+}
+
+func call(f func(*Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f(tx)
+}
