@@ -9,7 +9,6 @@ import (
 	"sort"
 
 	"deskmate/migrations"
-	"deskmate/scheduler/task"
 )
 
 // taskThread is the kind of the tasks that work threads.
@@ -137,12 +136,13 @@ func (b *Inbox) add(tx *migrations.Tx, e Event) (bool, error) {
 	if err := b.o.Observe(tx, e); err != nil {
 		return false, fmt.Errorf("observe: %w", err)
 	}
-	if e.Kind == KindStop {
-		if err := task.Stop(tx, e.threadKey()); err != nil {
-			return false, fmt.Errorf("stop %s: %w", e.threadKey(), err)
-		}
+	if err := wakeThread(tx, e); err != nil {
+		return false, err
 	}
-	return true, wakeThread(tx, e)
+	if e.Kind != KindStop {
+		return true, nil
+	}
+	return true, stopThread(tx, e)
 }
 
 // edit replaces the text of a message that waits, steers the turn that has taken
@@ -221,8 +221,8 @@ func (b *Inbox) remove(tx *migrations.Tx, e Event) (bool, error) {
 			return false, err
 		}
 		if caused {
-			if err := task.Stop(tx, e.threadKey()); err != nil {
-				return false, fmt.Errorf("stop %s: %w", e.threadKey(), err)
+			if err := stopThread(tx, e); err != nil {
+				return false, err
 			}
 		}
 	}
@@ -295,10 +295,10 @@ func (b *Inbox) StopThread(ctx context.Context, a Action) error {
 		if err != nil || !fresh {
 			return err
 		}
-		if err := task.Stop(tx, e.threadKey()); err != nil {
-			return fmt.Errorf("stop %s: %w", e.threadKey(), err)
+		if err := wakeThread(tx, e); err != nil {
+			return err
 		}
-		return wakeThread(tx, e)
+		return stopThread(tx, e)
 	})
 }
 

@@ -55,6 +55,13 @@ func wakeThread(tx *migrations.Tx, e Event) error {
 	return nil
 }
 
+func stopThread(tx *migrations.Tx, e Event) error {
+	if err := task.Stop(tx, e.threadKey()); err != nil {
+		return fmt.Errorf("stop %s: %w", e.threadKey(), err)
+	}
+	return nil
+}
+
 // found is the stored message that an edit or deletion is about.
 type found struct {
 	id    int64

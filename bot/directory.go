@@ -1,0 +1,257 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Kinds of requester.
+const (
+	KindMember   = "member"   // of this workspace
+	KindGuest    = "guest"    // invited into some of its channels
+	KindOutsider = "outsider" // of another organisation, by a shared channel
+	KindBot      = "bot"      // a program
+)
+
+// Person is a user of the workspace, or of a connected one.
+type Person struct {
+	ID        string
+	Name      string // as people see it
+	Handle    string
+	RealName  string
+	TZ        string // IANA time zone, "" where Slack does not say
+	Team      string // home workspace
+	Kind      string // member, guest, outsider, bot
+	IsAdmin   bool
+	IsDeleted bool // deactivated
+}
+
+// Channel is a conversation.
+type Channel struct {
+	ID         string
+	Name       string // without #, "" for direct messages
+	Kind       string // public, private, shared, im, mpim
+	With       string // the other person of a direct message
+	IsMember   bool   // the agent is in it
+	IsArchived bool
+}
+
+// DirectoryOptions are the choices of NewDirectory; all may be left out.
+type DirectoryOptions struct {
+	Clock func() time.Time
+	TTL   time.Duration // how long an answer of Slack is good; 0: ten minutes
+	// SavePerson and SaveChannel get what Slack said, for keeping. Their errors do
+	// not fail the look-up.
+	SavePerson  func(ctx context.Context, workspace string, p Person)
+	SaveChannel func(ctx context.Context, workspace string, c Channel)
+}
+
+// Directory knows the workspace's people and channels, as Slack tells of them.
+// It asks once for what many want to know, and forgets what changed.
+type Directory struct {
+	roster roster
+	o      DirectoryOptions
+	flight singleflight.Group
+
+	mu    sync.Mutex
+	known map[string]entry
+}
+
+type entry struct {
+	value any
+	until time.Time
+}
+
+const (
+	directoryTTL = 10 * time.Minute
+	maxKnown     = 20000
+)
+
+// NewDirectory returns the directory of the workspace behind api.
+func NewDirectory(api *API, o DirectoryOptions) *Directory {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.TTL == 0 {
+		o.TTL = directoryTTL
+	}
+	if o.SavePerson == nil {
+		o.SavePerson = func(context.Context, string, Person) {}
+	}
+	if o.SaveChannel == nil {
+		o.SaveChannel = func(context.Context, string, Channel) {}
+	}
+	return &Directory{roster: roster{api}, o: o, known: map[string]entry{}}
+}
+
+// Person gives one user by id. A deactivated one is there, with IsDeleted; one
+// that Slack does not show is an error.
+func (d *Directory) Person(ctx context.Context, workspace, id string) (Person, error) {
+	return cached(ctx, d, "person:"+workspace+":"+id, func(ctx context.Context) (Person, error) {
+		p, err := d.roster.person(ctx, workspace, id)
+		if err != nil {
+			return Person{}, fmt.Errorf("look up person %s: %w", id, err)
+		}
+		d.o.SavePerson(ctx, workspace, p)
+		return p, nil
+	})
+}
+
+// Channel gives one channel by id.
+func (d *Directory) Channel(ctx context.Context, workspace, id string) (Channel, error) {
+	return cached(ctx, d, "channel:"+workspace+":"+id, func(ctx context.Context) (Channel, error) {
+		c, err := d.roster.channel(ctx, id)
+		if err != nil {
+			return Channel{}, fmt.Errorf("look up channel %s: %w", id, err)
+		}
+		d.o.SaveChannel(ctx, workspace, c)
+		return c, nil
+	})
+}
+
+// ChannelKind gives the kind of a channel.
+func (d *Directory) ChannelKind(ctx context.Context, workspace, id string) (string, error) {
+	c, err := d.Channel(ctx, workspace, id)
+	return c.Kind, err
+}
+
+// RequesterKind says what somebody is to this workspace: member, guest, outsider
+// or bot. userTeam is their home as the event told it, "" for unknown. Who
+// cannot be looked up for good, because Slack does not show them or the app may
+// not ask, is an outsider; a passing failure is an error.
+func (d *Directory) RequesterKind(ctx context.Context, workspace, user, userTeam string) (string, error) {
+	if userTeam != "" && userTeam != workspace {
+		return KindOutsider, nil
+	}
+	p, err := d.Person(ctx, workspace, user)
+	if isRefusal(err) {
+		return KindOutsider, nil
+	}
+	return p.Kind, err
+}
+
+// ChannelByName gives the channel of that name which the agent is in.
+func (d *Directory) ChannelByName(ctx context.Context, workspace, name string) (Channel, error) {
+	all, err := cached(ctx, d, "channels:"+workspace, func(ctx context.Context) ([]Channel, error) {
+		all, err := d.roster.channels(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list channels: %w", err)
+		}
+		return all, nil
+	})
+	if err != nil {
+		return Channel{}, err
+	}
+	for _, c := range all {
+		if strings.EqualFold(c.Name, strings.TrimPrefix(name, "#")) {
+			return c, nil
+		}
+	}
+	return Channel{}, fmt.Errorf("no channel #%s that I am in", name)
+}
+
+var personForm = regexp.MustCompile(`^(?:<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{2,}))$`)
+
+// Find gives the one person whom somebody calls by mention, id, handle or name.
+func (d *Directory) Find(ctx context.Context, workspace, called string) (Person, error) {
+	called = strings.TrimSpace(called)
+	if m := personForm.FindStringSubmatch(called); m != nil {
+		return d.Person(ctx, workspace, m[1]+m[2])
+	}
+	all, err := cached(ctx, d, "people:"+workspace, func(ctx context.Context) ([]Person, error) {
+		all, err := d.roster.people(ctx, workspace)
+		if err != nil {
+			return nil, fmt.Errorf("list people: %w", err)
+		}
+		return all, nil
+	})
+	if err != nil {
+		return Person{}, err
+	}
+	name := strings.TrimPrefix(called, "@")
+	var found []Person
+	for _, p := range all {
+		if !p.IsDeleted && (strings.EqualFold(p.Name, name) || strings.EqualFold(p.Handle, name) || strings.EqualFold(p.RealName, name)) {
+			found = append(found, p)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Person{}, fmt.Errorf("nobody is called %q", called)
+	case 1:
+		return found[0], nil
+	}
+	return Person{}, fmt.Errorf("%d people are called %q: mention the right one with @", len(found), called)
+}
+
+// Direct gives the channel of the direct messages with a person, opening it if
+// need be.
+func (d *Directory) Direct(ctx context.Context, workspace, user string) (string, error) {
+	return cached(ctx, d, "direct:"+workspace+":"+user, func(ctx context.Context) (string, error) {
+		id, err := d.roster.direct(ctx, user)
+		if err != nil {
+			return "", fmt.Errorf("open direct message with %s: %w", user, err)
+		}
+		return id, nil
+	})
+}
+
+// Forget drops what a change of the workspace has made untrue.
+func (d *Directory) Forget(c Change) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.known, "channels:"+c.Workspace)
+	if c.Channel != "" {
+		delete(d.known, "channel:"+c.Workspace+":"+c.Channel)
+	}
+	if c.Kind == "user_change" {
+		delete(d.known, "people:"+c.Workspace)
+		delete(d.known, "person:"+c.Workspace+":"+c.User)
+	}
+}
+
+// cached answers from what is known, or has one of the askers look it up for all.
+func cached[T any](ctx context.Context, d *Directory, key string, look func(context.Context) (T, error)) (T, error) {
+	d.mu.Lock()
+	e, ok := d.known[key]
+	d.mu.Unlock()
+	if ok && d.o.Clock().Before(e.until) {
+		return e.value.(T), nil
+	}
+	// The look-up serves others too, so it does not end with the one who began it.
+	done := d.flight.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*apiTimeout)
+		defer cancel()
+		v, err := look(ctx)
+		if err == nil {
+			d.remember(key, v)
+		}
+		return v, err
+	})
+	var none T
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return none, r.Err
+		}
+		return r.Val.(T), nil
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+func (d *Directory) remember(key string, v any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.o.Clock()
+	if len(d.known) >= maxKnown {
+		clear(d.known)
+	}
+	d.known[key] = entry{v, now.Add(d.o.TTL)}
+}

@@ -1,0 +1,158 @@
+package bot
+
+import (
+	"context"
+	"errors"
+
+	"github.com/slack-go/slack"
+)
+
+// roster asks Slack about channels and people; Directory keeps the answers.
+type roster struct{ api *API }
+
+// maxListed bounds how many people or channels of a workspace are looked through
+// for a name.
+const maxListed = 20000
+
+func (r roster) person(ctx context.Context, workspace, id string) (Person, error) {
+	var p Person
+	err := r.api.patient(ctx, "users.info", func(ctx context.Context) error {
+		u, err := r.api.client.GetUserInfoContext(ctx, id)
+		if err == nil {
+			p = toPerson(workspace, *u)
+		}
+		return err
+	})
+	return p, err
+}
+
+func (r roster) people(ctx context.Context, workspace string) ([]Person, error) {
+	var all []Person
+	pages := r.api.client.GetUsersPaginated(slack.GetUsersOptionLimit(pageSize))
+	for len(all) < maxListed {
+		err := r.api.patient(ctx, "users.list", func(ctx context.Context) error {
+			var err error
+			next, err := pages.Next(ctx)
+			if err == nil {
+				pages = next
+			} else if pages.Done(err) {
+				pages.Users, err = nil, nil
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(pages.Users) == 0 {
+			break
+		}
+		for _, u := range pages.Users {
+			all = append(all, toPerson(workspace, u))
+		}
+	}
+	return all, nil
+}
+
+func (r roster) channel(ctx context.Context, id string) (Channel, error) {
+	var c Channel
+	err := r.api.patient(ctx, "conversations.info", func(ctx context.Context) error {
+		got, err := r.api.client.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: id})
+		if err == nil {
+			c = toChannel(*got)
+		}
+		return err
+	})
+	return c, err
+}
+
+// channels lists the channels that the agent is in, direct messages not among
+// them.
+func (r roster) channels(ctx context.Context) ([]Channel, error) {
+	var all []Channel
+	cursor := ""
+	for seen := 0; seen < maxListed; {
+		var page []slack.Channel
+		var next string
+		err := r.api.patient(ctx, "conversations.list", func(ctx context.Context) error {
+			var err error
+			page, next, err = r.api.client.GetConversationsContext(ctx, &slack.GetConversationsParameters{
+				Cursor: cursor, ExcludeArchived: true, Limit: pageSize, Types: []string{"public_channel", "private_channel"},
+			})
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		seen += len(page)
+		for _, c := range page {
+			if c.IsMember {
+				all = append(all, toChannel(c))
+			}
+		}
+		if next == "" || next == cursor || len(page) == 0 {
+			break
+		}
+		cursor = next
+	}
+	return all, nil
+}
+
+func (r roster) direct(ctx context.Context, user string) (string, error) {
+	var id string
+	err := r.api.patient(ctx, "conversations.open", func(ctx context.Context) error {
+		c, _, _, err := r.api.client.OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{user}})
+		if err == nil {
+			id = c.ID
+		}
+		return err
+	})
+	return id, err
+}
+
+func toPerson(workspace string, u slack.User) Person {
+	p := Person{
+		ID: u.ID, Name: clean(first(u.Profile.DisplayName, u.Profile.RealName, u.RealName, u.Name)), Handle: u.Name, RealName: clean(first(u.RealName, u.Profile.RealName)),
+		TZ: u.TZ, Team: u.TeamID, IsAdmin: u.IsAdmin || u.IsOwner, IsDeleted: u.Deleted, Kind: KindMember,
+	}
+	switch {
+	case u.IsBot || u.IsWorkflowBot || u.IsConnectorBot || u.ID == "USLACKBOT":
+		p.Kind = KindBot
+	case u.IsStranger || (u.TeamID != "" && u.TeamID != workspace):
+		p.Kind = KindOutsider
+	case u.IsRestricted || u.IsUltraRestricted:
+		p.Kind = KindGuest
+	}
+	return p
+}
+
+func toChannel(c slack.Channel) Channel {
+	out := Channel{ID: c.ID, Name: clean(first(c.Name, c.NameNormalized)), IsMember: c.IsMember || c.IsIM || c.IsMpIM, IsArchived: c.IsArchived, With: c.User}
+	switch {
+	case c.IsIM:
+		out.Kind = ChannelDirect
+	case c.IsMpIM:
+		out.Kind = ChannelGroup
+	case c.IsExtShared || c.IsPendingExtShared:
+		out.Kind = ChannelShared
+	case c.IsPrivate || c.IsGroup:
+		out.Kind = ChannelPrivate
+	default:
+		out.Kind = ChannelPublic
+	}
+	return out
+}
+
+// isRefusal reports whether Slack refused the call with one of the codes; with
+// none given, with any.
+func isRefusal(err error, codes ...string) bool {
+	var refused *SlackError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	for _, c := range codes {
+		if refused.Code == c {
+			return true
+		}
+	}
+	return len(codes) == 0
+}
