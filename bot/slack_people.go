@@ -68,15 +68,28 @@ func (r roster) channel(ctx context.Context, id string) (Channel, error) {
 // channels lists the channels that the agent is in, direct messages not among
 // them.
 func (r roster) channels(ctx context.Context) ([]Channel, error) {
+	return r.list(ctx, maxListed, "public_channel", "private_channel")
+}
+
+// conversations lists all that the agent is in, most at most.
+func (r roster) conversations(ctx context.Context, most int) ([]Channel, error) {
+	all, err := r.list(ctx, maxListed, "public_channel", "private_channel", "mpim", "im")
+	if len(all) > most {
+		all = all[:most]
+	}
+	return all, err
+}
+
+func (r roster) list(ctx context.Context, most int, types ...string) ([]Channel, error) {
 	var all []Channel
 	cursor := ""
-	for seen := 0; seen < maxListed; {
+	for seen := 0; seen < most; {
 		var page []slack.Channel
 		var next string
 		err := r.api.patient(ctx, "conversations.list", func(ctx context.Context) error {
 			var err error
 			page, next, err = r.api.client.GetConversationsContext(ctx, &slack.GetConversationsParameters{
-				Cursor: cursor, ExcludeArchived: true, Limit: pageSize, Types: []string{"public_channel", "private_channel"},
+				Cursor: cursor, ExcludeArchived: true, Limit: pageSize, Types: types,
 			})
 			return err
 		})
@@ -85,8 +98,8 @@ func (r roster) channels(ctx context.Context) ([]Channel, error) {
 		}
 		seen += len(page)
 		for _, c := range page {
-			if c.IsMember {
-				all = append(all, toChannel(c))
+			if in := toChannel(c); in.IsMember {
+				all = append(all, in)
 			}
 		}
 		if next == "" || next == cursor || len(page) == 0 {

@@ -11,13 +11,15 @@ import (
 
 // Said is one message as Slack has it.
 type Said struct {
-	TS     string
-	Thread string // root ts, "" outside threads
-	User   string // who wrote it; the bot id for programs without a user
-	Team   string // their home workspace, where Slack says so
-	Text   string // mrkdwn with <@U…> and escaped &<>
-	Bot    bool   // written by a program
-	Key    string // post key, for the agent's own messages
+	TS       string
+	Thread   string // root ts, "" outside threads
+	User     string // who wrote it; the bot id for programs without a user
+	Team     string // their home workspace, where Slack says so
+	Text     string // mrkdwn with <@U…> and escaped &<>
+	BotID    string // the program that wrote it, "" for people
+	Subtype  string // Slack's kind of message, "" for an ordinary one
+	EditedTS string // of its last edit, "" for none
+	Key      string // post key, for the agent's own messages
 }
 
 // pageSize is what Slack advises for one page of messages.
@@ -119,7 +121,13 @@ func (r *Reader) history(ctx context.Context, channel, oldest string, most int) 
 }
 
 func toSaid(m slack.Message) Said {
-	s := Said{TS: m.Timestamp, Thread: m.ThreadTimestamp, User: first(m.User, m.BotID), Team: m.Team, Text: clean(m.Text), Bot: m.BotID != ""}
+	s := Said{
+		TS: m.Timestamp, Thread: m.ThreadTimestamp, User: first(m.User, m.BotID), Team: m.Team, Text: clean(m.Text),
+		BotID: m.BotID, Subtype: m.SubType,
+	}
+	if m.Edited != nil {
+		s.EditedTS = m.Edited.Timestamp
+	}
 	if m.Metadata.EventType == metadataType {
 		s.Key, _ = m.Metadata.EventPayload["key"].(string)
 	}
