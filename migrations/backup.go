@@ -11,7 +11,13 @@ import (
 // Backup writes a complete, consistent and verified copy of the store to the
 // new file at path while the store is in use.
 func Backup(ctx context.Context, db *DB, path string) error {
-	if err := copyInto(ctx, db.readers, path); err != nil {
+	// A connection of its own: SQLite counts VACUUM INTO as a write, which the
+	// readers refuse.
+	pool, err := sql.Open("sqlite3", dsn(db.path, map[string][]string{}))
+	if err != nil {
+		return fmt.Errorf("back up to %s: %w", path, err)
+	}
+	if err := errors.Join(copyInto(ctx, pool, path), pool.Close()); err != nil {
 		return fmt.Errorf("back up to %s: %w", path, explain(err))
 	}
 	return nil
