@@ -1,0 +1,86 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Verdicts of a Decision.
+const (
+	Allow = "allow"
+	Ask   = "ask" // only with a named human's approval
+	Deny  = "deny"
+)
+
+// Decision is what policy says of an action.
+type Decision struct {
+	Verdict  string
+	Policies []string // ids of the policies that made it
+	Reasons  []string // why, for people; empty for a plain allow
+}
+
+// Policy decides on actions. An error is a no.
+type Policy interface {
+	Decide(ctx context.Context, a Action) (Decision, error)
+}
+
+// Kinds of requester that matter to the fixed policy.
+const (
+	kindMember = "member"
+)
+
+// FixedPolicy is the first policy: built-in tools, in channels the agent is in,
+// and nothing else. Guests and outsiders get answers where they are, and read
+// what is there; what changes anything is for full members.
+type FixedPolicy struct {
+	Tools   map[string]bool // that exist, by name
+	Guests  map[string]bool // of those, what guests and outsiders may ask for
+	Manners map[string]bool // of those, the agent's own: answers, status, progress
+	// Channel tells the kind of a channel and whether the agent is in it.
+	Channel func(ctx context.Context, workspace, channel string) (kind string, member bool, err error)
+}
+
+// Decide implements Policy.
+func (p FixedPolicy) Decide(ctx context.Context, a Action) (Decision, error) {
+	if !p.Tools[a.Tool] {
+		return deny("known-tools", "it is not a tool of mine"), nil
+	}
+	here := a.target() == a.Channel
+	if a.RequesterKind != kindMember && !p.Manners[a.Tool] {
+		if !p.Guests[a.Tool] || !here {
+			return deny("members-only", fmt.Sprintf("only full members of the workspace may ask for it, and a %s did", orOutsider(a.RequesterKind))), nil
+		}
+	}
+	if isPerson(a.target()) {
+		return allow("direct-messages"), nil
+	}
+	kind, member, err := p.Channel(ctx, a.Workspace, a.target())
+	if err != nil {
+		return Decision{}, fmt.Errorf("look up channel %s: %w", a.target(), err)
+	}
+	if !member && !strings.HasPrefix(a.target(), "D") {
+		return deny("own-channels", "I am not in <#"+a.target()+">; invite me there first"), nil
+	}
+	// What is private stays where it is: another place may only be read if
+	// everybody may.
+	if !here && a.Class == ClassRead && kind != "public" {
+		return deny("private-stays", "what is said in a private or shared channel is not read out elsewhere"), nil
+	}
+	return allow("builtin-tools"), nil
+}
+
+func allow(policy string) Decision { return Decision{Verdict: Allow, Policies: []string{policy}} }
+
+func deny(policy, why string) Decision {
+	return Decision{Verdict: Deny, Policies: []string{policy}, Reasons: []string{why}}
+}
+
+func isPerson(id string) bool { return strings.HasPrefix(id, "U") || strings.HasPrefix(id, "W") }
+
+func orOutsider(kind string) string {
+	if kind == "" {
+		return "person I do not know"
+	}
+	return kind
+}
