@@ -1,0 +1,243 @@
+package slacksim
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// Person acts in an emulated workspace as one of its people, over HTTP, as the
+// page does. Stories, drivers and benchmarks are played by Persons.
+type Person struct {
+	base string
+	id   string
+	http *http.Client
+}
+
+// NewPerson returns the person with user id id in the workspace at base (the
+// server's base URL).
+func NewPerson(base, id string) *Person {
+	return &Person{strings.TrimRight(base, "/"), id, &http.Client{}}
+}
+
+// ID is the person's user id.
+func (p *Person) ID() string { return p.id }
+
+// Call calls a Web API method with the person's own token and decodes the answer
+// into out (nil to ignore it). A refusal is an error with Slack's word for it.
+func (p *Person) Call(ctx context.Context, method string, args map[string]string, out any) error {
+	form := url.Values{}
+	for k, v := range args {
+		form.Set(k, v)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+"/api/"+method, strings.NewReader(form.Encode()))
+	if err != nil {
+		return fmt.Errorf("call %s: %w", method, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+UserToken(p.id))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return p.do(req, method, out)
+}
+
+// Emulate posts a JSON body to one of the emulator's own endpoints, such as
+// "clock" or "interact".
+func (p *Person) Emulate(ctx context.Context, endpoint string, body, out any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", endpoint, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+"/emulator/"+endpoint, bytes.NewReader(b))
+	if err != nil {
+		return fmt.Errorf("call emulator's %s: %w", endpoint, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return p.do(req, endpoint, out)
+}
+
+func (p *Person) do(req *http.Request, what string, out any) error {
+	resp, err := p.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("call %s: %w", what, err)
+	}
+	defer resp.Body.Close()
+	var raw json.RawMessage
+	if err := json.NewDecoder(resp.Body).Decode(&raw); err != nil {
+		return fmt.Errorf("call %s: status %d: %w", what, resp.StatusCode, err)
+	}
+	var answer struct {
+		OK    *bool  `json:"ok"`
+		Error string `json:"error"`
+	}
+	if err := json.Unmarshal(raw, &answer); err == nil && answer.OK != nil && !*answer.OK {
+		return fmt.Errorf("call %s: %s", what, answer.Error)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("decode answer of %s: %w", what, err)
+	}
+	return nil
+}
+
+// Say posts text in a channel, under thread unless that is "", and gives its ts.
+func (p *Person) Say(ctx context.Context, channel, thread, text string) (string, error) {
+	var out struct {
+		TS string `json:"ts"`
+	}
+	args := map[string]string{"channel": channel, "text": text}
+	if thread != "" {
+		args["thread_ts"] = thread
+	}
+	err := p.Call(ctx, "chat.postMessage", args, &out)
+	return out.TS, err
+}
+
+// Direct opens the direct message between the person and another user and gives
+// its channel id.
+func (p *Person) Direct(ctx context.Context, other string) (string, error) {
+	var out struct {
+		Channel struct {
+			ID string `json:"id"`
+		} `json:"channel"`
+	}
+	err := p.Call(ctx, "conversations.open", map[string]string{"users": other}, &out)
+	return out.Channel.ID, err
+}
+
+// Seen is one message as a person sees it.
+type Seen struct {
+	Channel string
+	TS      string
+	Thread  string
+	User    string
+	Text    string
+	Deleted bool
+}
+
+// Watch is what a person has seen since it began, kept up to date by the
+// emulator's stream.
+type Watch struct {
+	mu   sync.Mutex
+	seen []Seen
+	news chan struct{} // closed and replaced at each change
+	end  error
+}
+
+// Watch follows everything that the person may see, until ctx ends.
+func (p *Person) Watch(ctx context.Context) (*Watch, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+"/emulator/stream?user="+url.QueryEscape(p.id), nil)
+	if err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
+	}
+	resp, err := p.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return nil, fmt.Errorf("watch: status %d", resp.StatusCode)
+	}
+	w := &Watch{news: make(chan struct{})}
+	go func() {
+		defer resp.Body.Close()
+		w.read(bufio.NewReader(resp.Body))
+	}()
+	return w, nil
+}
+
+func (w *Watch) read(r *bufio.Reader) {
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			w.change(func() { w.end = err })
+			return
+		}
+		data, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "data:")
+		if !ok {
+			continue
+		}
+		var e struct {
+			Type    string `json:"type"`
+			Channel string `json:"channel"`
+			TS      string `json:"ts"`
+			Message struct {
+				TS       string `json:"ts"`
+				ThreadTS string `json:"thread_ts"`
+				User     string `json:"user"`
+				Text     string `json:"text"`
+			} `json:"message"`
+		}
+		if json.Unmarshal([]byte(data), &e) != nil {
+			continue
+		}
+		s := Seen{Channel: e.Channel, TS: e.Message.TS, Thread: e.Message.ThreadTS, User: e.Message.User, Text: e.Message.Text}
+		switch e.Type {
+		case "message":
+			w.change(func() { w.seen = append(w.seen, s) })
+		case "changed":
+			w.change(func() { w.replace(s) })
+		case "deleted":
+			s.Deleted = true
+			if s.TS == "" {
+				s.TS = e.TS
+			}
+			w.change(func() { w.replace(s) })
+		}
+	}
+}
+
+func (w *Watch) replace(s Seen) {
+	for i := range w.seen {
+		if w.seen[i].Channel == s.Channel && w.seen[i].TS == s.TS {
+			w.seen[i].Text, w.seen[i].Deleted = s.Text, s.Deleted
+			return
+		}
+	}
+	w.seen = append(w.seen, s)
+}
+
+func (w *Watch) change(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+	close(w.news)
+	w.news = make(chan struct{})
+}
+
+// All is everything seen so far.
+func (w *Watch) All() []Seen {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]Seen(nil), w.seen...)
+}
+
+// Wait returns the first message that match accepts, seen already or yet to
+// come. The error is ctx's, or tells that the stream broke.
+func (w *Watch) Wait(ctx context.Context, match func(Seen) bool) (Seen, error) {
+	for {
+		w.mu.Lock()
+		for _, s := range w.seen {
+			if match(s) {
+				w.mu.Unlock()
+				return s, nil
+			}
+		}
+		news, end := w.news, w.end
+		w.mu.Unlock()
+		if end != nil {
+			return Seen{}, fmt.Errorf("watch ended: %w", end)
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return Seen{}, context.Cause(ctx)
+		}
+	}
+}
