@@ -1,0 +1,296 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"deskmate/migrations"
+)
+
+// AmbiguousError: the words fit several notes, or none well enough to erase it
+// for good. Candidates are those that may be meant, best first.
+type AmbiguousError struct{ Candidates []Note }
+
+func (e *AmbiguousError) Error() string {
+	return strconv.Itoa(len(e.Candidates)) + " notes may be meant: name one by its id"
+}
+
+const maxCandidates = 10
+
+// Forget erases a note that may be seen in p for good: the note, its history,
+// those that it superseded, their words in the index, their texts in the ledger,
+// the message it was made from, and the messages in that message's channel and in
+// p's that quote it. which is the note's id, its text, or words that fit it alone.
+// Errors: ErrNotFound, ErrEmpty, *AmbiguousError (nothing is forgotten then).
+//
+// Nothing of it is left in the file when Forget returns, but for a moment in
+// which another process reads: then Scrub finishes it.
+func (m *Memory) Forget(ctx context.Context, p Place, which string) (Forgotten, error) {
+	var gone Forgotten
+	err := m.db.Write(ctx, func(tx *migrations.Tx) error {
+		n, err := meant(tx, p, which)
+		if err != nil {
+			return err
+		}
+		gone, err = m.erase(tx, p, n)
+		return err
+	})
+	if err != nil {
+		return Forgotten{}, fmt.Errorf("forget: %w", err)
+	}
+	// The note is gone for every reader. That old pages are still in the
+	// write-ahead log while somebody reads is no failure of forgetting, and the
+	// next Scrub or checkpoint ends it.
+	_ = m.Scrub(ctx)
+	return gone, nil
+}
+
+// meant finds the one note that which names.
+func meant(tx *migrations.Tx, p Place, which string) (Note, error) {
+	which = strings.TrimSpace(which)
+	if n, err := noteIn(tx, p, which); err == nil || !errors.Is(err, ErrNotFound) {
+		return n, err
+	}
+	terms := parse(which).all()
+	if len(terms) == 0 {
+		return Note{}, ErrEmpty
+	}
+	fits, err := notesWith(tx, p, terms)
+	if err != nil {
+		return Note{}, err
+	}
+	return choose(fits, which, len(terms))
+}
+
+// fit is a note and how many of the terms it has.
+type fit struct {
+	note Note
+	has  int
+}
+
+// notesWith gives the notes in reach that have any of the terms, most first.
+func notesWith(tx *migrations.Tx, p Place, terms []term) ([]fit, error) {
+	has := map[string]*fit{}
+	for _, t := range terms {
+		notes, err := scanNotes(tx.Query(reachSQL+`SELECT `+noteColumns+` FROM reach, memory_index JOIN notes n ON n.seq = (memory_index.rowid - 1) / 2
+			WHERE memory_index.rowid % 2 = 1 AND `+noteInReach+` AND memory_index MATCH $7`,
+			p.args(tx.Now(), t.match())...))
+		if err != nil {
+			return nil, fmt.Errorf("search notes: %w", err)
+		}
+		for _, n := range notes {
+			if has[n.ID] == nil {
+				has[n.ID] = &fit{note: n}
+			}
+			has[n.ID].has++
+		}
+	}
+	var fits []fit
+	for _, f := range has {
+		fits = append(fits, *f)
+	}
+	slices.SortFunc(fits, func(a, b fit) int {
+		if a.has != b.has {
+			return b.has - a.has
+		}
+		return int(b.note.seq - a.note.seq)
+	})
+	return fits, nil
+}
+
+// choose takes the one note that is meant: the one of that very text, or the only
+// one with the most words, if those are more than half of what was asked.
+func choose(fits []fit, which string, terms int) (Note, error) {
+	if len(fits) == 0 {
+		return Note{}, ErrNotFound
+	}
+	var same []Note
+	e := &AmbiguousError{}
+	for i, f := range fits {
+		if digest(f.note.Text) == digest(which) {
+			same = append(same, f.note)
+		}
+		if i < maxCandidates && 2*f.has >= fits[0].has {
+			e.Candidates = append(e.Candidates, f.note)
+		}
+	}
+	alone := len(fits) == 1 || fits[1].has < fits[0].has
+	switch {
+	case len(same) == 1:
+		return same[0], nil
+	case len(same) == 0 && alone && 2*fits[0].has > terms:
+		return fits[0].note, nil
+	}
+	return Note{}, e
+}
+
+// erase removes n, the notes it superseded, and what quotes them.
+func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
+	if err := eraseForReal(tx); err != nil {
+		return Forgotten{}, err
+	}
+	gone := Forgotten{ID: n.ID, Workspace: n.Workspace}
+	chain, err := scanNotes(tx.Query(`WITH RECURSIVE chain AS (
+			SELECT id FROM notes WHERE id = $1
+			UNION SELECT o.id FROM notes o JOIN chain ON o.superseded_by = chain.id)
+		SELECT `+noteColumns+` FROM notes n JOIN chain ON n.id = chain.id`, n.ID))
+	if err != nil {
+		return Forgotten{}, fmt.Errorf("read what note %s superseded: %w", n.ID, err)
+	}
+	for _, old := range chain {
+		sources, err := m.eraseNote(tx, p, old)
+		if err != nil {
+			return Forgotten{}, err
+		}
+		gone.Notes = append(gone.Notes, old.ID)
+		gone.Messages = append(gone.Messages, sources...)
+	}
+	if _, err := m.record(tx, p, "note.forgotten", n, "", map[string]string{
+		"notes": strconv.Itoa(len(gone.Notes)), "messages": strconv.Itoa(len(gone.Messages))}); err != nil {
+		return Forgotten{}, err
+	}
+	for _, erase := range m.erasers {
+		if err := erase(tx, gone); err != nil {
+			return Forgotten{}, fmt.Errorf("erase what others keep of note %s: %w", n.ID, err)
+		}
+	}
+	return gone, nil
+}
+
+func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note) ([]Source, error) {
+	versions, err := versionsOf(tx, n)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := ledgerEntries(tx, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, seq := range entries {
+		if _, err := m.ledger.Erase(tx, n.Workspace, seq); err != nil {
+			return nil, fmt.Errorf("erase ledger text of note %s: %w", n.ID, err)
+		}
+	}
+	if _, err := tx.Exec(`DELETE FROM note_versions WHERE note = $1`, n.ID); err != nil {
+		return nil, fmt.Errorf("erase history of note %s: %w", n.ID, err)
+	}
+	if _, err := tx.Exec(`DELETE FROM notes WHERE seq = $1`, n.seq); err != nil {
+		return nil, fmt.Errorf("erase note %s: %w", n.ID, err)
+	}
+	quotes, err := quotesOf(tx, p, n, versions)
+	if err != nil {
+		return nil, err
+	}
+	var sources []Source
+	for _, q := range quotes {
+		if err := m.Deleted(tx, n.Workspace, q.Channel, q.TS); err != nil {
+			return nil, err
+		}
+		sources = append(sources, Source{q.Channel, q.TS})
+	}
+	return sources, nil
+}
+
+func ledgerEntries(tx *migrations.Tx, n Note) ([]int64, error) {
+	rows, err := tx.Query(`SELECT ledger_seq FROM note_versions WHERE note = $1`, n.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read ledger entries of note %s: %w", n.ID, err)
+	}
+	defer rows.Close()
+	all := []int64{n.ledgerSeq}
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, fmt.Errorf("read ledger entries of note %s: %w", n.ID, err)
+		}
+		all = append(all, seq)
+	}
+	return all, rows.Err()
+}
+
+// quotePhrase is how many words of a note are looked up as a phrase to find the
+// messages that may quote it. Fewer than three words are no quotation: such notes
+// only take messages of their own thread with them.
+const (
+	quotePhrase  = 6
+	quoteAtLeast = 3
+)
+
+// quotesOf finds the messages that go with n: its source, and those in its thread
+// or elsewhere in its channel or p's that have all words of a version in a row.
+func quotesOf(tx *migrations.Tx, p Place, n Note, versions []Version) ([]Message, error) {
+	found := map[Source]Message{}
+	add := func(quoting []Version, query string, args ...any) error {
+		rows, err := tx.Query(`SELECT m.channel, m.ts, m.text FROM messages m `+query, args...)
+		if err != nil {
+			return fmt.Errorf("look for quotes of note %s: %w", n.ID, err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var q Message
+			if err := rows.Scan(&q.Channel, &q.TS, &q.Text); err != nil {
+				return fmt.Errorf("look for quotes of note %s: %w", n.ID, err)
+			}
+			isSource := q.Channel == n.Channel && q.TS == n.TS
+			if isSource || slices.ContainsFunc(quoting, func(v Version) bool { return quotes(q.Text, v.Text) }) {
+				found[Source{q.Channel, q.TS}] = q
+			}
+		}
+		return rows.Err()
+	}
+	if err := add(versions, `JOIN messages s ON s.workspace = m.workspace AND s.channel = m.channel AND s.thread = m.thread
+		WHERE s.workspace = $1 AND s.channel = $2 AND s.ts = $3 AND m.gone_at = 0`, n.Workspace, n.Channel, n.TS); err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		spoken := words(unescape(v.Text))
+		if len(spoken) < quoteAtLeast {
+			continue
+		}
+		phrase := term{words: texts(spoken[:min(quotePhrase, len(spoken))])}
+		if err := add([]Version{v}, `JOIN memory_index x ON x.rowid = 2 * m.id
+			WHERE m.workspace = $1 AND m.channel IN ($2, $3) AND m.gone_at = 0 AND x.memory_index MATCH $4`,
+			n.Workspace, n.Channel, p.Channel, phrase.match()); err != nil {
+			return nil, err
+		}
+	}
+	var all []Message
+	for _, q := range found {
+		all = append(all, q)
+	}
+	slices.SortFunc(all, func(a, b Message) int { return strings.Compare(a.Channel+" "+a.TS, b.Channel+" "+b.TS) })
+	return all, nil
+}
+
+// quotes reports whether text has all words of note in a row.
+func quotes(text, note string) bool {
+	joined := func(s string) string { return " " + strings.Join(texts(words(unescape(s))), " ") + " " }
+	return strings.Contains(joined(text), joined(note))
+}
+
+// Scrub moves the write-ahead log into the database file and empties it, so that
+// erased pages are in neither. It is a no-op where nothing was written.
+func (m *Memory) Scrub(ctx context.Context) error {
+	var busy, log, moved int
+	if err := m.db.QueryRow(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &log, &moved); err != nil {
+		return fmt.Errorf("empty write-ahead log: %w", err)
+	}
+	if busy != 0 {
+		return fmt.Errorf("empty write-ahead log: %w", migrations.ErrBusy)
+	}
+	return nil
+}
+
+// eraseForReal makes SQLite overwrite with zeros what this connection deletes
+// from here on. Source: sqlite.org/pragma.html#pragma_secure_delete.
+func eraseForReal(tx *migrations.Tx) error {
+	var on int
+	if err := tx.QueryRow(`PRAGMA secure_delete = ON`).Scan(&on); err != nil {
+		return fmt.Errorf("turn on secure deletion: %w", err)
+	}
+	return nil
+}

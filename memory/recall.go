@@ -1,0 +1,124 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// recallHits is how many hits are considered for a bundle.
+const recallHits = 25
+
+// Recall gives what the place and the requester may see that fits query, best
+// first, as lines of text within about tokens. Each line names its source:
+//
+//   - note n_abc: the release freeze starts on Thursday [Ada in #eng, 2026-11-23, https://…]
+//
+// It is "" where nothing is found. What only repeats the query is left out: it
+// is the question itself, asked before or just now.
+func (m *Memory) Recall(ctx context.Context, p Place, query string, tokens int) (string, error) {
+	hits, err := m.Search(ctx, p, query, recallHits)
+	if err != nil {
+		return "", fmt.Errorf("recall: %w", err)
+	}
+	asked := strings.Join(texts(words(unescape(query))), " ")
+	labels := labels{memory: m, workspace: p.Workspace, known: map[string]string{}}
+	var b strings.Builder
+	told := map[Source]bool{}
+	for _, h := range hits {
+		if told[Source{h.Channel, h.TS}] && h.Kind == HitMessage || repeats(h.Text, asked) {
+			continue
+		}
+		line, err := labels.line(ctx, h)
+		if err != nil {
+			return "", fmt.Errorf("recall: %w", err)
+		}
+		if Tokens(b.String())+Tokens(line) > tokens {
+			break
+		}
+		told[Source{h.Channel, h.TS}] = true
+		b.WriteString(line)
+	}
+	return b.String(), nil
+}
+
+// repeats reports whether text says the words of the query and no others, but
+// for a mention in front.
+func repeats(text, asked string) bool {
+	var q query
+	return asked == strings.Join(texts(words(unescape(q.takeMarkup(text)))), " ")
+}
+
+// labels names people and channels, each looked up once.
+type labels struct {
+	memory    *Memory
+	workspace string
+	known     map[string]string
+}
+
+// line is a hit with its source, on one line. A message that answers another is
+// told with it.
+func (l *labels) line(ctx context.Context, h Hit) (string, error) {
+	author, err := l.person(ctx, h.Author)
+	if err != nil {
+		return "", err
+	}
+	where, err := l.channel(ctx, h.Channel)
+	if err != nil {
+		return "", err
+	}
+	what := author + " said"
+	if h.Kind == HitNote {
+		what = "note " + h.ID
+	}
+	source := fmt.Sprintf("%s in %s, %s", author, where, h.At.Format("2006-01-02"))
+	for _, s := range []string{h.Permalink, h.TS} {
+		if s != "" {
+			source += ", " + s
+			break
+		}
+	}
+	said := oneLine(h.Text)
+	if h.Before != nil && strings.HasSuffix(strings.TrimSpace(h.Before.Text), "?") {
+		said = fmt.Sprintf("(asked: %s) %s", oneLine(h.Before.Text), said)
+	}
+	return fmt.Sprintf("- %s: %s [%s]\n", what, said, source), nil
+}
+
+func oneLine(text string) string {
+	return strings.Join(strings.Fields(clip(unescape(text), 600)), " ")
+}
+
+func (l *labels) person(ctx context.Context, id string) (string, error) {
+	return l.once(id, func() (string, error) {
+		p, err := l.memory.Person(ctx, l.workspace, id)
+		return first(p.Name, p.RealName), err
+	})
+}
+
+func (l *labels) channel(ctx context.Context, id string) (string, error) {
+	if isDirect(id) {
+		return "a direct message", nil
+	}
+	return l.once(id, func() (string, error) {
+		c, err := l.memory.Channel(ctx, l.workspace, id)
+		if c.Name == "" {
+			return "", err
+		}
+		return "#" + c.Name, err
+	})
+}
+
+// once looks a label up, and falls back on the id of what nobody has described.
+func (l *labels) once(id string, look func() (string, error)) (string, error) {
+	if label, ok := l.known[id]; ok {
+		return label, nil
+	}
+	label, err := look()
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return "", err
+	}
+	l.known[id] = first(label, id)
+	return l.known[id], nil
+}

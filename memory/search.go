@@ -1,0 +1,239 @@
+package memory
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"deskmate/migrations"
+)
+
+// Kinds of Hit.
+const (
+	HitNote    = "note"
+	HitMessage = "message"
+)
+
+// Hit is one thing found, with what stood around it.
+type Hit struct {
+	Kind      string // note, message
+	ID        string // of the note; "" for a message
+	Scope     string // of the note; of a message: that of its channel
+	Channel   string // where it was said
+	Thread    string
+	TS        string
+	Author    string
+	Text      string
+	Permalink string
+	At        time.Time
+	Score     float64  // higher is better; compares within one search only
+	Before    *Message // the message before it in its thread, nil where there is none
+	After     *Message
+}
+
+const (
+	// candidates is how many of the best by words are ranked further. Twice as
+	// many change the order of the first ten hardly ever and cost twice as much.
+	candidates = 150
+	// maxNamed is how many people of a query count.
+	maxNamed = 4
+	// maxHits bounds limit.
+	maxHits = 100
+)
+
+// Search gives the best of the notes and messages that the place and the
+// requester may see, at most limit of them, in one order. A query without any
+// word finds nothing.
+func (m *Memory) Search(ctx context.Context, p Place, text string, limit int) ([]Hit, error) {
+	var hits []Hit
+	err := m.db.Read(ctx, func(tx *migrations.Tx) error {
+		q := parse(text)
+		named, err := namedIn(tx, p.Workspace, q)
+		if err != nil {
+			return err
+		}
+		q = q.without(named.words)
+		found, err := lookUp(tx, p, q, named.ids)
+		if err != nil {
+			return err
+		}
+		around, err := neighbours(tx, p, found, named.ids)
+		if err != nil {
+			return err
+		}
+		hits = rank(append(found, around...), named.ids, tx.Now(), min(limit, maxHits))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("search memory: %w", err)
+	}
+	return hits, nil
+}
+
+// named are the people whom a query names.
+type named struct {
+	ids   []string
+	words map[string]bool // the words that name them, and are not looked for
+}
+
+// namedIn finds the people whom q mentions or names. A word that may be a name
+// leaves the query only when it is written with a capital: "mark the date" does
+// not ask for Mark.
+func namedIn(tx *migrations.Tx, workspace string, q query) (named, error) {
+	n := named{ids: q.mentions, words: map[string]bool{}}
+	if len(q.names) == 0 {
+		return n, nil
+	}
+	list, err := json.Marshal(texts(q.names))
+	if err != nil {
+		return n, fmt.Errorf("encode names: %w", err)
+	}
+	rows, err := tx.Query(`SELECT w.person, w.name FROM people_names w WHERE w.workspace = $1 AND w.name IN (SELECT value FROM json_each($2))
+		ORDER BY w.person, w.name LIMIT 50`, workspace, string(list))
+	if err != nil {
+		return n, fmt.Errorf("look up names: %w", err)
+	}
+	defer rows.Close()
+	capital := map[string]bool{}
+	for _, w := range q.names {
+		capital[w.text] = capital[w.text] || w.capital
+	}
+	for rows.Next() {
+		var id, name string
+		if err := rows.Scan(&id, &name); err != nil {
+			return n, fmt.Errorf("look up names: %w", err)
+		}
+		if len(n.ids) < maxNamed {
+			n.ids = append(n.ids, id)
+		}
+		if capital[name] {
+			n.words[name] = true
+		}
+	}
+	return n, rows.Err()
+}
+
+// row is a note or message on its way to becoming a Hit.
+type row struct {
+	hit        Hit
+	id         int64   // row of the index
+	words      float64 // BM25, higher is better; 0 for one that has none of the words
+	prev, next int64   // rows of the messages around it, 0 for none
+	near       bool    // someone named writes in its channel
+}
+
+// lookUp gives the best rows by their words alone, within reach.
+//
+// bm25() is negative, smaller is better; b and k1 are FTS5's own (0.75, 1.2). A
+// person who is named speaks louder here already, so as not to be cut off.
+func lookUp(tx *migrations.Tx, p Place, q query, people []string) ([]row, error) {
+	match := q.match()
+	if match == "" {
+		return nil, nil
+	}
+	var who [maxNamed]any
+	for i := range who {
+		who[i] = ""
+		if i < len(people) {
+			who[i] = people[i]
+		}
+	}
+	rows, err := tx.Query(reachSQL+`, best AS (
+			SELECT memory_index.rowid AS id, -bm25(memory_index) AS words,
+				CASE WHEN COALESCE(m.author, n.author) IN ($7, $8, $9, $10) THEN 1.5 ELSE 1.0 END AS voice
+			FROM reach, memory_index
+			LEFT JOIN messages m ON m.id = memory_index.rowid / 2 AND memory_index.rowid % 2 = 0
+			LEFT JOIN notes n ON n.seq = memory_index.rowid / 2 AND memory_index.rowid % 2 = 1
+			WHERE memory_index MATCH $11 AND (`+messageInReach+` OR `+noteInReach+`)
+			ORDER BY words * voice DESC LIMIT $12)
+		SELECT id, words FROM best`,
+		p.args(tx.Now(), who[0], who[1], who[2], who[3], match, candidates)...)
+	if err != nil {
+		return nil, fmt.Errorf("look up words: %w", err)
+	}
+	score := map[int64]float64{}
+	for rows.Next() {
+		var id int64
+		var words float64
+		if err := rows.Scan(&id, &words); err != nil {
+			return nil, fmt.Errorf("look up words: %w", err)
+		}
+		score[id] = words
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("look up words: %w", err)
+	}
+	return load(tx, p, score, people)
+}
+
+// load reads the rows whose index entries are the keys of score, within reach.
+func load(tx *migrations.Tx, p Place, score map[int64]float64, people []string) ([]row, error) {
+	ids := make([]int64, 0, len(score))
+	for id := range score {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, fmt.Errorf("encode rows: %w", err)
+	}
+	who, err := json.Marshal(people)
+	if err != nil {
+		return nil, fmt.Errorf("encode people: %w", err)
+	}
+	rows, err := tx.Query(reachSQL+`
+		SELECT 2 * m.id, 'message', '', '', m.channel, m.thread, m.ts, m.author, m.text, m.permalink, m.said_at,
+			COALESCE((SELECT 2 * b.id FROM messages b WHERE b.workspace = m.workspace AND b.channel = m.channel AND b.thread = m.thread
+				AND b.ts < m.ts AND b.gone_at = 0 ORDER BY b.ts DESC LIMIT 1), 0),
+			COALESCE((SELECT 2 * a.id FROM messages a WHERE a.workspace = m.workspace AND a.channel = m.channel AND a.thread = m.thread
+				AND a.ts > m.ts AND a.gone_at = 0 ORDER BY a.ts LIMIT 1), 0),
+			EXISTS (SELECT 1 FROM messages s WHERE s.workspace = m.workspace AND s.author IN (SELECT value FROM json_each($8)) AND s.channel = m.channel)
+		FROM reach, messages m WHERE `+messageInReach+` AND m.id IN (SELECT value / 2 FROM json_each($7) WHERE value % 2 = 0)
+		UNION ALL
+		SELECT 2 * n.seq + 1, 'note', n.id, n.scope, n.channel, '', n.ts, n.author, n.text, n.permalink, n.created_at, 0, 0, 0
+		FROM reach, notes n WHERE `+noteInReach+` AND n.seq IN (SELECT value / 2 FROM json_each($7) WHERE value % 2 = 1)`,
+		p.args(tx.Now(), string(list), string(who))...)
+	if err != nil {
+		return nil, fmt.Errorf("read what was found: %w", err)
+	}
+	defer rows.Close()
+	var found []row
+	for rows.Next() {
+		var r row
+		var at int64
+		h := &r.hit
+		if err := rows.Scan(&r.id, &h.Kind, &h.ID, &h.Scope, &h.Channel, &h.Thread, &h.TS, &h.Author, &h.Text, &h.Permalink, &at,
+			&r.prev, &r.next, &r.near); err != nil {
+			return nil, fmt.Errorf("read what was found: %w", err)
+		}
+		h.At, r.words = migrations.Time(at), score[r.id]
+		if h.Scope == "" {
+			h.Scope = scopeOf(h.Channel)
+		}
+		found = append(found, r)
+	}
+	return found, rows.Err()
+}
+
+// neighbours reads the messages that stand before and after those found, and are
+// not among them.
+func neighbours(tx *migrations.Tx, p Place, found []row, people []string) ([]row, error) {
+	have := map[int64]bool{}
+	for _, r := range found {
+		have[r.id] = true
+	}
+	want := map[int64]float64{}
+	for _, r := range found {
+		for _, id := range []int64{r.prev, r.next} {
+			if id != 0 && !have[id] {
+				want[id] = 0
+			}
+		}
+	}
+	if len(want) == 0 {
+		return nil, nil
+	}
+	return load(tx, p, want, people)
+}
