@@ -95,7 +95,7 @@ func (c *Catchup) Run(ctx context.Context) error {
 
 // note stores until when everything was heard.
 func (c *Catchup) note(ctx context.Context, at time.Time) error {
-	return c.o.DB.WriteSoon(ctx, func(tx *migrations.Tx) error {
+	return c.o.DB.Write(ctx, func(tx *migrations.Tx) error {
 		_, err := tx.Exec(`INSERT INTO slack_seen (workspace, heard_at) VALUES ($1, $2)
 			ON CONFLICT (workspace) DO UPDATE SET heard_at = excluded.heard_at`, c.o.Self.Workspace, migrations.Micros(at))
 		return err
