@@ -119,7 +119,7 @@ func end(t *testing.T, db *migrations.DB, b *Inbox, turn string) {
 
 func wakes(t *testing.T, db *migrations.DB, e Event) (wanted, signal int) {
 	t.Helper()
-	err := db.QueryRow(context.Background(), `SELECT COALESCE(SUM(wanted), 0), COALESCE(SUM(signal), 0) FROM tasks WHERE key = $1`, e.threadKey()).Scan(&wanted, &signal)
+	err := db.QueryRow(context.Background(), `SELECT COALESCE(SUM(wanted), 0), COALESCE(SUM(stop), 0) FROM tasks WHERE key = $1`, e.threadKey()).Scan(&wanted, &signal)
 	if err != nil {
 		t.Fatal(err)
 	}

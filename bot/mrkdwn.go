@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -23,9 +24,32 @@ import (
 // Source: docs.slack.dev/messaging/formatting-message-text.
 func Mrkdwn(markdown string, allowed ...string) string {
 	source := []byte(shield(clean(markdown), allowed))
-	doc := goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser().Parse(gtext.NewReader(source))
+	extensions := []goldmark.Extender{extension.Strikethrough, extension.Linkify, extension.TaskList}
+	if cells(source) <= maxCells {
+		extensions = append(extensions, extension.Table)
+	}
+	doc := goldmark.New(goldmark.WithExtensions(extensions...)).Parser().Parse(gtext.NewReader(source))
 	w := &mrkdwn{source: source}
 	return unshield(strings.Trim(w.blocks(doc, ""), "\n"), allowed)
+}
+
+// Tables grow when they are parsed (every row gets as many cells as the first
+// has) and when they are aligned; these bound both.
+const (
+	maxCells = 20000
+	maxWidth = 200 // of a table that is aligned, in runes
+)
+
+// cells is how many cells the tables in source may have at most.
+func cells(source []byte) int {
+	rows, columns := 0, 0
+	for line := range bytes.Lines(source) {
+		if n := bytes.Count(line, []byte("|")); n > 0 {
+			rows++
+			columns = max(columns, n+1)
+		}
+	}
+	return rows * columns
 }
 
 // Tokens that may pass stand between these two while the text is Markdown: they
@@ -178,6 +202,13 @@ func (w *mrkdwn) table(t *extast.Table) string {
 		}
 		rows = append(rows, row)
 	}
+	total := 0
+	for _, n := range width {
+		total += n + 3
+	}
+	if total > maxWidth {
+		clear(width) // too wide to be read as columns anyway
+	}
 	var b strings.Builder
 	for i, row := range rows {
 		var line strings.Builder
@@ -185,7 +216,7 @@ func (w *mrkdwn) table(t *extast.Table) string {
 			if j > 0 {
 				line.WriteString(" | ")
 			}
-			pad := strings.Repeat(" ", width[j]-utf8.RuneCountInString(cell))
+			pad := strings.Repeat(" ", max(0, width[j]-utf8.RuneCountInString(cell)))
 			if j < len(t.Alignments) && t.Alignments[j] == extast.AlignRight {
 				cell = pad + cell
 			} else {
@@ -194,7 +225,7 @@ func (w *mrkdwn) table(t *extast.Table) string {
 			line.WriteString(cell)
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-		if i == 0 {
+		if i == 0 && total <= maxWidth {
 			rule := make([]string, len(width))
 			for j, n := range width {
 				rule[j] = strings.Repeat("-", n)

@@ -69,8 +69,8 @@ type part struct {
 	Detour string `json:"detour,omitempty"` // why it does not go where it belongs
 }
 
-// maxText bounds what one post may say, in bytes of Markdown: ten thousand words.
-const maxText = 64 << 10
+// maxText bounds what one post may say, in bytes of Markdown: five thousand words.
+const maxText = 32 << 10
 
 // parts renders and splits p. Of an edit, what does not fit into the message goes
 // under it.
