@@ -231,6 +231,8 @@ func cached[T any](ctx context.Context, d *Directory, key string, look func(cont
 		v, err := look(ctx)
 		if err == nil {
 			d.remember(key, v)
+		} else if ok && !isRefusal(err) {
+			return e.value, nil // what was true a while ago, until Slack answers again
 		}
 		return v, err
 	})

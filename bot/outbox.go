@@ -41,6 +41,7 @@ type Outbox struct {
 
 	mu       sync.Mutex
 	noStatus map[string]bool // workspaces where Slack has no status for us
+	dead     *TokenError     // the last post was refused for its token
 }
 
 // NewOutbox returns an Outbox.
@@ -241,7 +242,7 @@ func (o *Outbox) action(ctx context.Context, p Post, text string) identity.Actio
 // the effect may have happened, or may happen when it is tried again, so that the
 // gate keeps the intent open and looks first.
 func outcome(err error) error {
-	if err == nil || isRefusal(err) {
+	if err == nil || isRefusal(err) || errors.Is(err, errCancelled) {
 		return err
 	}
 	return identity.Ambiguous(err)

@@ -88,6 +88,9 @@ type sending struct {
 // deliver sends one part through the gate and returns the ts of the message.
 // from is nil for what is sent at once, without a row.
 func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (string, error) {
+	if err := o.known(ctx, p.Post); err != nil {
+		return "", err
+	}
 	channel := p.Channel
 	if p.toPerson() {
 		id, err := o.o.People.Direct(ctx, p.Workspace, p.Channel)
@@ -99,26 +102,30 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (string, er
 		}
 	}
 	action := o.action(ctx, p.Post, p.Mrkdwn)
-	effect := identity.Effect{
-		Do: func(ctx context.Context) (identity.Result, error) {
-			if from != nil {
-				if err := o.stillOwed(ctx, from.row.id); err != nil {
-					return identity.Result{}, err
-				}
+	ready := func(ctx context.Context) error {
+		if from != nil {
+			if err := o.stillOwed(ctx, from.row.id); err != nil {
+				return err
 			}
-			o.o.Crash("outbox:sending")
+		}
+		o.o.Crash("outbox:sending")
+		return nil
+	}
+	effect := identity.Effect{
+		Do: func(ctx context.Context) (r identity.Result, err error) {
 			if p.Update != "" {
-				superseded, err := o.send.update(ctx, channel, p.Update, p.Mrkdwn)
-				r := identity.Result{Ref: p.Update}
+				var superseded bool
+				superseded, err = o.send.update(ctx, channel, p.Update, p.Mrkdwn, ready)
+				r.Ref = p.Update
 				if superseded {
 					r.Text = "a newer edit took its place"
 				}
-				o.o.Crash("outbox:sent")
-				return r, outcome(err)
+			} else {
+				r.Ref, err = o.send.post(ctx, channel, p.Thread, p.Key, p.Mrkdwn, ready)
 			}
-			ts, err := o.send.post(ctx, channel, p.Thread, p.Key, p.Mrkdwn)
 			o.o.Crash("outbox:sent")
-			return identity.Result{Ref: ts}, outcome(err)
+			o.noteToken(err)
+			return r, outcome(err)
 		},
 		Find: func(ctx context.Context, since time.Time) (identity.Result, bool, error) {
 			if p.Update != "" { // an edit made twice is as good as once
@@ -149,15 +156,49 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (string, er
 	return r.Ref, err
 }
 
-// toPerson reports whether the part is addressed to a user, whose direct
+// known looks the channel up before the gate does: there, a passing failure of
+// Slack would be a denial for good.
+func (o *Outbox) known(ctx context.Context, p Post) error {
+	if o.o.People == nil || p.toPerson() {
+		return nil
+	}
+	if _, err := o.o.People.Channel(ctx, p.Workspace, p.Channel); err != nil && !isRefusal(err) {
+		return err
+	}
+	return nil
+}
+
+// noteToken remembers whether Slack still takes the token.
+func (o *Outbox) noteToken(err error) {
+	var dead *TokenError
+	if err != nil && !errors.As(err, &dead) {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dead = dead
+}
+
+// Dead returns the *TokenError that keeps the outbox from sending, nil while it
+// can. What is owed stays queued.
+func (o *Outbox) Dead() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dead == nil {
+		return nil
+	}
+	return o.dead
+}
+
+// toPerson reports whether the post is addressed to a user, whose direct
 // messages are still to be opened.
-func (p part) toPerson() bool { return p.Channel[0] == 'U' || p.Channel[0] == 'W' }
+func (p Post) toPerson() bool { return p.Channel[0] == 'U' || p.Channel[0] == 'W' }
 
 // stillOwed fails for a row that was cancelled since it was read.
 func (o *Outbox) stillOwed(ctx context.Context, id int64) error {
 	var state string
 	if err := o.o.DB.QueryRow(ctx, `SELECT state FROM outbox WHERE id = $1`, id).Scan(&state); err != nil {
-		return identity.Ambiguous(fmt.Errorf("look at outbox row %d: %w", id, err))
+		return fmt.Errorf("look at outbox row %d: %w", id, err)
 	}
 	if state != "queued" {
 		return errCancelled

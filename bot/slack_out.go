@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/slack-go/slack"
+
+	"deskmate/identity"
 )
 
 // sender makes the calls that people see.
@@ -21,8 +23,9 @@ type sender struct {
 const findMargin = time.Minute
 
 // post sends text and returns its ts. A 429 is waited out here, because it says
-// that nothing was done.
-func (s *sender) post(ctx context.Context, channel, thread, key, text string) (string, error) {
+// that nothing was done. ready is asked when it is the post's turn, and can
+// still refuse.
+func (s *sender) post(ctx context.Context, channel, thread, key, text string, ready func(context.Context) error) (string, error) {
 	options := []slack.MsgOption{
 		slack.MsgOptionText(text, false), // escaped already
 		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl(),
@@ -33,6 +36,9 @@ func (s *sender) post(ctx context.Context, channel, thread, key, text string) (s
 	}
 	for {
 		if err := s.pace.Post(ctx, channel); err != nil {
+			return "", err
+		}
+		if err := ready(ctx); err != nil {
 			return "", err
 		}
 		var ts string
@@ -49,11 +55,14 @@ func (s *sender) post(ctx context.Context, channel, thread, key, text string) (s
 
 // update edits the message ts. superseded means that a newer edit of it came
 // while this one waited for its turn.
-func (s *sender) update(ctx context.Context, channel, ts, text string) (superseded bool, err error) {
+func (s *sender) update(ctx context.Context, channel, ts, text string, ready func(context.Context) error) (superseded bool, err error) {
 	for {
 		mine, err := s.pace.Update(ctx, channel+":"+ts)
 		if err != nil || !mine {
 			return !mine && err == nil, err
+		}
+		if err := ready(ctx); err != nil {
+			return false, err
 		}
 		err = s.api.once(ctx, "chat.update", func(ctx context.Context) error {
 			_, _, _, err := s.api.client.UpdateMessageContext(ctx, channel, ts, slack.MsgOptionText(text, false),
@@ -119,8 +128,12 @@ var fates = map[string]string{
 	"user_is_deactivated": fateChannel,
 }
 
-// fate says what a refusal means for a post.
+// fate says what a refusal, of Slack's or of the policy, means for a post.
 func fate(err error) string {
+	var denied *identity.DeniedError
+	if errors.As(err, &denied) {
+		return fateChannel
+	}
 	var refused *SlackError
 	if !errors.As(err, &refused) {
 		return ""

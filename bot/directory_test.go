@@ -1,0 +1,75 @@
+package bot
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"deskmate/internal/slacksim"
+)
+
+func TestDirectory(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, slacksim.Options{})
+	now := time.Unix(1700000000, 0)
+	var saved sync.Map
+	d := NewDirectory(r.api, DirectoryOptions{
+		Clock:      func() time.Time { return now },
+		SavePerson: func(_ context.Context, _ string, p Person) { saved.Store(p.ID, p) },
+	})
+	ws := r.self.Workspace
+	for user, want := range map[string]string{"U0ADA": KindMember, "U0GIL": KindGuest, "U0XENA": KindOutsider, r.self.User: KindBot, "U0NOBODY": KindOutsider} {
+		if got, err := d.RequesterKind(t.Context(), ws, user, ""); got != want || err != nil {
+			t.Errorf("kind of %s: got %q, %v; want %s", user, got, err, want)
+		}
+	}
+	if got, err := d.RequesterKind(t.Context(), ws, "U0ADA", "T9"); got != KindOutsider || err != nil {
+		t.Errorf("kind of somebody from elsewhere: got %q, %v; want outsider", got, err)
+	}
+	for channel, want := range map[string]string{"C0GENERAL": ChannelPublic, "C0LEADS": ChannelPrivate, "C0PARTNERS": ChannelShared} {
+		if got, err := d.ChannelKind(t.Context(), ws, channel); got != want || err != nil {
+			t.Errorf("kind of %s: got %q, %v; want %s", channel, got, err, want)
+		}
+	}
+	ada, err := d.Person(t.Context(), ws, "U0ADA")
+	if err != nil || ada.Name == "" || ada.TZ != "Europe/Berlin" || !ada.IsAdmin {
+		t.Errorf("Ada: got %+v, %v", ada, err)
+	}
+	if _, ok := saved.Load("U0ADA"); !ok {
+		t.Error("Ada was not handed on for keeping")
+	}
+	for _, called := range []string{"<@U0BEN>", "U0BEN", "@ben", "Ben"} {
+		if p, err := d.Find(t.Context(), ws, called); err != nil || p.ID != "U0BEN" {
+			t.Errorf("find %s: got %+v, %v; want Ben", called, p, err)
+		}
+	}
+	if _, err := d.Find(t.Context(), ws, "Zoe"); err == nil {
+		t.Error("found Zoe, who is nobody")
+	}
+	if c, err := d.ChannelByName(t.Context(), ws, "#eng"); err != nil || c.ID != "C0ENG" {
+		t.Errorf("channel #eng: got %+v, %v", c, err)
+	}
+	one, err := d.Direct(t.Context(), ws, "U0BEN")
+	if err != nil || one == "" || one[0] != 'D' {
+		t.Errorf("direct messages with Ben: got %q, %v", one, err)
+	}
+}
+
+func TestDirectoryForgetsWhatChanged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, slacksim.Options{})
+	d := NewDirectory(r.api, DirectoryOptions{})
+	ws := r.self.Workspace
+	if p, err := d.Person(t.Context(), ws, "U0BEN"); err != nil || p.IsDeleted {
+		t.Fatalf("Ben: got %+v, %v", p, err)
+	}
+	r.emulator("user", `{"user":"U0BEN","deleted":true}`)
+	if p, err := d.Person(t.Context(), ws, "U0BEN"); err != nil || p.IsDeleted {
+		t.Errorf("before the change is known: got %+v, %v; want what was known", p, err)
+	}
+	d.Forget(Change{Workspace: ws, Kind: "user_change", User: "U0BEN"})
+	if p, err := d.Person(t.Context(), ws, "U0BEN"); err != nil || !p.IsDeleted {
+		t.Errorf("after it: got %+v, %v; want Ben deactivated", p, err)
+	}
+}

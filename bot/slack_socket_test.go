@@ -1,0 +1,160 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"deskmate/internal/slacksim"
+)
+
+// listen runs a Socket into the rig's inbox until the test ends, and waits until
+// it is connected.
+func (r *rig) listen(o SocketOptions) *Socket {
+	r.t.Helper()
+	o.APIURL, o.AppToken, o.Self = r.url+"/api/", r.sim.AppToken(), r.selfOf
+	if o.Sinks.Event == nil {
+		o.Sinks.Event = NewInbox(r.db, InboxOptions{}).Accept
+	}
+	s := NewSocket(o)
+	ctx, cancel := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := s.Run(ctx); err != nil {
+			r.t.Error(err)
+		}
+	})
+	r.t.Cleanup(func() { cancel(); run.Wait() })
+	within(r.t, 10*time.Second, "connections to Slack", nil, func() bool { return s.State().Connected == s.State().Wanted })
+	return s
+}
+
+func TestSocketStoresAMentionOnce(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]string{
+		"as it is":                       "",
+		"delivered twice":                `{"kind":"duplicate","times":4}`,
+		"with a lost acknowledgement":    `{"kind":"drop_ack","times":2}`,
+		"with a connection that renews ": `{"kind":"disconnect","times":1,"reason":"refresh_requested"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, slacksim.Options{AckTimeout: 200 * time.Millisecond, Redelivery: []time.Duration{0, 0, 0}})
+			s := r.listen(SocketOptions{})
+			if fault != "" {
+				r.emulator("faults", fault)
+			}
+			ts := r.says("U0ADA", "C0GENERAL", r.mention("hello"))
+			r.says("U0BEN", "C0GENERAL", "nothing for anybody")
+			r.says("U0BEN", "C0GENERAL", "me too", ts)
+			within(t, 10*time.Second, "mention and reply in the inbox", nil, func() bool { return r.count(`SELECT COUNT(*) FROM inbox`) == 2 })
+			// app_mention and message of the first, message of the other two.
+			within(t, 10*time.Second, "all deliveries", nil, func() bool {
+				c := s.State().Counts
+				return c.Stored+c.Known >= 4 && s.State().Connected == 2
+			})
+			if got := r.count(`SELECT COUNT(*) FROM inbox`); got != 2 {
+				t.Errorf("the inbox has %d rows, want 2", got)
+			}
+			if c := s.State().Counts; c.Stored != 2 || c.Bad != 0 || c.Refused != 0 {
+				t.Errorf("counts: got %+v, want 2 stored, none bad or refused", c)
+			}
+			var kind string
+			if err := r.db.QueryRow(t.Context(), `SELECT json_extract(body, '$.channel_kind') FROM inbox WHERE ts <> $1`, ts).Scan(&kind); err != nil || kind != ChannelPublic {
+				t.Errorf("channel kind of the reply: got %q, %v; want public", kind, err)
+			}
+		})
+	}
+}
+
+// What could not be stored is not acknowledged, and stored when Slack sends it again.
+func TestSocketAcknowledgesOnlyWhatIsStored(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, slacksim.Options{AckTimeout: 200 * time.Millisecond, Redelivery: []time.Duration{0, 0, 0}})
+	inbox := NewInbox(r.db, InboxOptions{})
+	var full atomic.Bool
+	full.Store(true)
+	s := r.listen(SocketOptions{Sinks: Sinks{Event: func(ctx context.Context, e Event) (bool, error) {
+		if full.Load() {
+			return false, errors.New("disk full")
+		}
+		return inbox.Accept(ctx, e)
+	}}})
+	r.says("U0ADA", "C0GENERAL", r.mention("hello"))
+	within(t, 10*time.Second, "a refusal", nil, func() bool { return s.State().Counts.Refused > 0 })
+	full.Store(false)
+	within(t, 10*time.Second, "the mention in the inbox", nil, func() bool { return r.count(`SELECT COUNT(*) FROM inbox`) == 1 })
+}
+
+// slack-go cannot parse every envelope; those too are acknowledged, else Slack
+// would send them again and again. The emulator answers ok only to what was.
+func TestSocketAcknowledgesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, slacksim.Options{})
+	s := r.listen(SocketOptions{})
+	r.emulator("command", `{"user":"U0ADA","channel":"C0GENERAL","command":"/unknown","text":"x"}`)
+	within(t, 5*time.Second, "the command", nil, func() bool { return s.State().Counts.Ignored == 1 })
+}
+
+func TestSocketEndsWithATokenThatIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, slacksim.Options{})
+	s := NewSocket(SocketOptions{APIURL: r.url + "/api", AppToken: "xapp-wrong", Self: r.selfOf, Sinks: Sinks{Event: NewInbox(r.db, InboxOptions{}).Accept}})
+	err := s.Run(t.Context())
+	var dead *TokenError
+	if !errors.As(err, &dead) || dead.Token != "app token" {
+		t.Errorf("got %v, want a *TokenError about the app token", err)
+	}
+}
+
+func TestSocketReconnectsAndTellsOfTheGap(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, slacksim.Options{})
+	gaps := make(chan time.Time, 16)
+	s := r.listen(SocketOptions{Connections: 1, Gap: func(since time.Time) { gaps <- since }})
+	if since := <-gaps; !since.IsZero() {
+		t.Errorf("the first connection: deaf since %s, want the zero time", since)
+	}
+	r.emulator("faults", `{"kind":"disconnect","times":1}`)
+	r.says("U0ADA", "C0GENERAL", r.mention("hello")) // a delivery gives the fault its chance
+	select {
+	case since := <-gaps:
+		if since.IsZero() {
+			t.Error("the gap has no beginning")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("no gap was told of")
+	}
+	within(t, 5*time.Second, "one reconnect", nil, func() bool { return s.State().Reconnects == 1 && s.State().Connected == 1 })
+}
+
+func TestCatchup(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, slacksim.Options{RateLimitsOff: true})
+	inbox := NewInbox(r.db, InboxOptions{})
+	c := NewCatchup(CatchupOptions{DB: r.db, API: r.api, Self: r.self, Accept: inbox.Accept, Hears: func() bool { return true }, Pace: time.Millisecond})
+	if n, err := c.Catch(t.Context()); n != 0 || err != nil {
+		t.Fatalf("the first start: got %d, %v; want nothing to catch up", n, err)
+	}
+	ts := r.says("U0ADA", "C0GENERAL", r.mention("hello"))
+	r.says("U0BEN", "C0GENERAL", "and me", ts)
+	r.says("U0BEN", "C0GENERAL", "nothing for anybody")
+	n, err := c.Catch(t.Context())
+	if n != 2 || err != nil {
+		t.Errorf("after the gap: got %d, %v; want the mention and the reply", n, err)
+	}
+	if n, err := c.Catch(t.Context()); n != 0 || err != nil {
+		t.Errorf("once more: got %d, %v; want nothing new", n, err)
+	}
+	r.call("U0ADA", "chat.update", "channel", "C0GENERAL", "ts", ts, "text", r.mention("goodbye"))
+	if n, err := c.Catch(t.Context()); n != 1 || err != nil {
+		t.Errorf("after an edit: got %d, %v; want the edit", n, err)
+	}
+	rows, err := inbox.Pending(t.Context(), ThreadKey(r.self.Workspace, "C0GENERAL", ts))
+	if err != nil || len(rows) != 2 || rows[0].Event.Text != r.mention("goodbye") {
+		t.Errorf("got %+v, %v; want the edited mention and the reply", rows, err)
+	}
+}
