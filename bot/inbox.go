@@ -31,8 +31,9 @@ type InboxOptions struct {
 // Inbox holds what happened and has not been worked yet: one row per happening,
 // however often and by whichever way Slack tells of it.
 type Inbox struct {
-	db *migrations.DB
-	o  InboxOptions
+	db    *migrations.DB
+	o     InboxOptions
+	early *early
 }
 
 // NewInbox returns the inbox of the store db.
@@ -43,7 +44,7 @@ func NewInbox(db *migrations.DB, o InboxOptions) *Inbox {
 	if o.Crash == nil {
 		o.Crash = func(string) {}
 	}
-	return &Inbox{db: db, o: o}
+	return &Inbox{db: db, o: o, early: newEarly()}
 }
 
 // Row is one entry of the inbox.
@@ -57,6 +58,14 @@ type Row struct {
 // acknowledged; stored is false for what is not for the agent and for what was
 // known before, which costs a read at most.
 func (b *Inbox) Accept(ctx context.Context, e Event) (stored bool, err error) {
+	if e.mayBeEarly() {
+		done := b.early.put(e)
+		defer func() {
+			if stored {
+				done()
+			}
+		}()
+	}
 	forMe, err := b.forMe(ctx, e)
 	if err != nil || !forMe {
 		return false, err
@@ -73,7 +82,20 @@ func (b *Inbox) Accept(ctx context.Context, e Event) (stored bool, err error) {
 		return false, fmt.Errorf("store %s: %w", e.Key, err)
 	}
 	b.o.Crash("inbox:committed")
+	if e.Kind == KindMessage || e.Kind == KindStop {
+		for _, later := range b.early.after(e) {
+			if _, err := b.Accept(ctx, later); err != nil {
+				return stored, fmt.Errorf("store what followed %s: %w", e.Key, err)
+			}
+		}
+	}
 	return stored, nil
+}
+
+// mayBeEarly reports whether e is for the agent only by something that may be
+// stored after it: the mention that begins its thread, or the message it changes.
+func (e Event) mayBeEarly() bool {
+	return e.Kind == KindEdit || e.Kind == KindDelete || !e.Mention && !e.Direct && e.Thread != e.TS && e.Kind != KindDuty
 }
 
 // kindOf finds the kind of a channel that the delivery did not tell. When nobody

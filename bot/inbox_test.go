@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -211,6 +212,20 @@ func TestEditAndDelete(t *testing.T) {
 			begin(t, db, b, "t1", ask)
 			accept(t, b, reply(2, ask, "Stop!"))
 		}, []string{"stop Stop!"}, 1},
+		"a reply that overtakes the mention is not lost": {func(t *testing.T, db *migrations.DB, b *Inbox) {
+			accept(t, b, reply(2, ask, "and bread"), ask)
+		}, []string{"message <@U0BOT> buy milk", "message and bread"}, 0},
+		"a reply from before the mention is not for the agent": {func(t *testing.T, db *migrations.DB, b *Inbox) {
+			late := reply(3, said(1, ""), "<@U0BOT> what do you say?")
+			accept(t, b, reply(2, ask, "and bread"), late)
+		}, []string{"message <@U0BOT> what do you say?"}, 0},
+		"an edit that overtakes its message counts": {func(t *testing.T, db *migrations.DB, b *Inbox) {
+			plain := edited(2, ask, "buy tea")
+			accept(t, b, plain, ask)
+		}, []string{"message buy tea"}, 0},
+		"a deletion that overtakes its message counts": {func(t *testing.T, db *migrations.DB, b *Inbox) {
+			accept(t, b, deleted(2, ask), ask)
+		}, nil, 0},
 		"stop elsewhere is for others": {func(t *testing.T, db *migrations.DB, b *Inbox) {
 			accept(t, b, reply(2, ask, "stop"))
 		}, nil, 0},
@@ -267,6 +282,34 @@ func TestObserverFailsTheStoring(t *testing.T) {
 		t.Errorf("got %v, want the observer's error", err)
 	}
 	want(t, waiting(t, b, ask))
+}
+
+// However much passes by, what is remembered of it stays bounded.
+func TestEarlyIsBounded(t *testing.T) {
+	t.Parallel()
+	y := newEarly()
+	for i := range 3 * maxEarly {
+		e := said(0, "hello")
+		e.Thread = fmt.Sprint(i % 100)
+		done := y.put(e)
+		if i%3 == 0 {
+			done()
+		}
+	}
+	kept := 0
+	for _, events := range y.thread {
+		kept += len(events)
+	}
+	if len(y.queue) > maxEarly || kept > maxEarly || y.bytes != 5*kept {
+		t.Errorf("got %d queued, %d kept, %d bytes; want %d at most, and 5 bytes each", len(y.queue), kept, y.bytes, maxEarly)
+	}
+	big := said(0, strings.Repeat("x", maxEarlyBytes/2))
+	for range 5 {
+		y.put(big)
+	}
+	if y.bytes > maxEarlyBytes {
+		t.Errorf("got %d bytes, want %d at most", y.bytes, maxEarlyBytes)
+	}
 }
 
 func TestAppMentionLearnsTheKindOfItsChannel(t *testing.T) {

@@ -87,7 +87,8 @@ type sending struct {
 
 // deliver sends one part through the gate and returns the ts of the message.
 // from is nil for what is sent at once, without a row.
-func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (string, error) {
+func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (ts string, err error) {
+	defer func() { o.noteToken(err) }()
 	if err := o.known(ctx, p.Post); err != nil {
 		return "", err
 	}
@@ -124,7 +125,6 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (string, er
 				r.Ref, err = o.send.post(ctx, channel, p.Thread, p.Key, p.Mrkdwn, ready)
 			}
 			o.o.Crash("outbox:sent")
-			o.noteToken(err)
 			return r, outcome(err)
 		},
 		Find: func(ctx context.Context, since time.Time) (identity.Result, bool, error) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"deskmate/identity"
 	"deskmate/internal/slacksim"
 	"deskmate/migrations"
 	"deskmate/scheduler/task"
@@ -26,8 +27,8 @@ func newOffice(t *testing.T, o OutboxOptions) *office {
 	t.Helper()
 	r := newRig(t, slacksim.Options{RateLimitsOff: true})
 	f := &office{rig: r, failed: make(chan string, 16)}
-	o.DB, o.API, o.Gate = r.db, r.api, newGate(t, r.db)
-	o.People = NewDirectory(r.api, DirectoryOptions{})
+	o.DB, o.API, o.People = r.db, r.api, NewDirectory(r.api, DirectoryOptions{})
+	o.Gate = newGate(t, r, o.People)
 	if o.Pace == nil {
 		o.Pace = NewPace(time.Millisecond, time.Millisecond)
 	}
@@ -252,9 +253,15 @@ func TestSendIsDoneOnce(t *testing.T) {
 	sameTexts(t, "the channel", f.own("C0GENERAL", ""), "goodbye")
 	bad := f.post("tool:5", "x")
 	bad.Channel = "C0NOWHERE"
+	var denied *identity.DeniedError
+	if _, err := f.out.Send(t.Context(), bad); !errors.As(err, &denied) {
+		t.Errorf("a post to nowhere: got %v, want a denial", err)
+	}
+	edit = f.post("tool:6", "not mine")
+	edit.Update = f.says("U0ADA", "C0GENERAL", "mine")
 	var refused *SlackError
-	if _, err := f.out.Send(t.Context(), bad); !errors.As(err, &refused) || refused.Code != "channel_not_found" {
-		t.Errorf("a post to nowhere: got %v, want Slack's refusal", err)
+	if err := f.out.Update(t.Context(), edit); !errors.As(err, &refused) || refused.Code != "cant_update_message" {
+		t.Errorf("an edit of somebody else's message: got %v, want Slack's refusal", err)
 	}
 }
 

@@ -8,9 +8,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
+	"deskmate/identity"
+	"deskmate/identity/ledger"
 	"deskmate/internal/slacksim"
 	"deskmate/migrations"
 )
@@ -122,3 +125,25 @@ func (r *rig) count(q string, args ...any) int {
 
 // mention is text that asks the agent.
 func (r *rig) mention(text string) string { return fmt.Sprintf("<@%s> %s", r.self.User, text) }
+
+// newGate returns a gate as the product has it, for an active agent: built-in
+// tools, in channels that the agent is in.
+func newGate(t *testing.T, r *rig, people *Directory) *identity.Gate {
+	t.Helper()
+	keys, err := ledger.DeriveKeys([]byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	book := ledger.New(r.db, keys, ledger.Options{})
+	if _, err := identity.NewAgents(r.db, book).Ensure(t.Context(), identity.Agent{Workspace: r.self.Workspace, User: r.self.User, Name: "Deskmate"}); err != nil {
+		t.Fatal(err)
+	}
+	tools := map[string]bool{"reply": true, "post": true, "update": true, "react": true, "status": true}
+	return identity.NewGate(r.db, book, identity.FixedPolicy{
+		Tools: tools, Manners: map[string]bool{"reply": true, "status": true},
+		Channel: func(ctx context.Context, workspace, channel string) (string, bool, error) {
+			c, err := people.Channel(ctx, workspace, channel)
+			return c.Kind, c.IsMember, err
+		},
+	}, nil)
+}
