@@ -39,10 +39,11 @@ const (
 	faultResetAfter = "reset_after" // do the call, then cut the connection without an answer
 	faultDropAck    = "drop_ack"    // ignore acknowledgements
 	faultDuplicate  = "duplicate"   // deliver each envelope twice
+	faultLose       = "lose"        // never deliver an envelope, as in a gap between connections
 	faultDisconnect = "disconnect"  // ask clients to disconnect, then close
 )
 
-var faultKinds = []string{fault429, fault500, faultDelay, faultRefuse, faultResetAfter, faultDropAck, faultDuplicate, faultDisconnect}
+var faultKinds = []string{fault429, fault500, faultDelay, faultRefuse, faultResetAfter, faultDropAck, faultDuplicate, faultLose, faultDisconnect}
 
 // maxFaults bounds the list; the oldest is forgotten.
 const maxFaults = 200

@@ -3,6 +3,7 @@ package slacksim
 import (
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -68,15 +69,10 @@ func getUploadURL(c *call) (obj, error) {
 
 // serveUpload takes the bytes of a file, raw or as a form.
 func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
-	var body io.Reader = r.Body
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && media == "multipart/form-data" {
-		part, _, err := r.FormFile("file")
-		if err != nil {
-			http.Error(w, "no file in the form", http.StatusBadRequest)
-			return
-		}
-		defer part.Close()
-		body = part
+	body, err := uploadBody(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
 	content, err := io.ReadAll(io.LimitReader(body, maxFile+1))
 	if err != nil {
@@ -100,6 +96,28 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.Error(w, "unknown upload", http.StatusNotFound)
+}
+
+// uploadBody is the content of an upload: the body, or the first file of a form,
+// whatever its field is called.
+func uploadBody(r *http.Request) (io.Reader, error) {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "multipart/form-data" {
+		return r.Body, nil
+	}
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return nil, fmt.Errorf("read form: %w", err)
+	}
+	for {
+		part, err := parts.NextPart()
+		if err != nil {
+			return nil, fmt.Errorf("find a file in the form: %w", err)
+		}
+		if part.FileName() != "" {
+			return part, nil
+		}
+	}
 }
 
 // makeRoom drops the content of the oldest files beyond the bound.

@@ -65,6 +65,9 @@ func newHub(log zerolog.Logger, f *faults, o Options) *hub {
 
 // push queues an envelope for delivery.
 func (h *hub) push(e *envelope) {
+	if h.faults.fires(faultLose) {
+		return
+	}
 	twice := h.faults.fires(faultDuplicate)
 	h.mu.Lock()
 	defer h.mu.Unlock()

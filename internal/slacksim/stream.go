@@ -89,6 +89,7 @@ func (c *call) takeChunk(st *stream, ch chunk) error {
 
 // takeTask adds a task card or brings it up to date, by its id.
 func (st *stream) takeTask(ch chunk) error {
+	ch.Status = orElse(ch.Status, "pending")
 	switch ch.Status {
 	case "pending", "in_progress", "complete", "error":
 	default:
