@@ -189,12 +189,12 @@ func load(tx *migrations.Tx, p Place, score map[int64]float64, people []string) 
 				AND b.ts < m.ts AND b.gone_at = 0 ORDER BY b.ts DESC LIMIT 1), 0),
 			COALESCE((SELECT 2 * a.id FROM messages a WHERE a.workspace = m.workspace AND a.channel = m.channel AND a.thread = m.thread
 				AND a.ts > m.ts AND a.gone_at = 0 ORDER BY a.ts LIMIT 1), 0),
-			EXISTS (SELECT 1 FROM messages s WHERE s.workspace = m.workspace AND s.author IN (SELECT value FROM json_each($8)) AND s.channel = m.channel)
-		FROM reach, messages m WHERE `+messageInReach+` AND m.id IN (SELECT value / 2 FROM json_each($7) WHERE value % 2 = 0)
+			EXISTS (SELECT 1 FROM messages s WHERE s.workspace = m.workspace AND s.author IN (SELECT value FROM json_each($7)) AND s.channel = m.channel)
+		FROM reach, messages m WHERE `+messageInReach+` AND m.id IN (SELECT value / 2 FROM json_each($8) WHERE value % 2 = 0)
 		UNION ALL
 		SELECT 2 * n.seq + 1, 'note', n.id, n.scope, n.channel, '', n.ts, n.author, n.text, n.permalink, n.created_at, 0, 0, 0
-		FROM reach, notes n WHERE `+noteInReach+` AND n.seq IN (SELECT value / 2 FROM json_each($7) WHERE value % 2 = 1)`,
-		p.args(tx.Now(), string(list), string(who))...)
+		FROM reach, notes n WHERE `+noteInReach+` AND n.seq IN (SELECT value / 2 FROM json_each($8) WHERE value % 2 = 1)`,
+		p.args(tx.Now(), string(who), string(list))...)
 	if err != nil {
 		return nil, fmt.Errorf("read what was found: %w", err)
 	}
