@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"time"
 
 	"deskmate/migrations"
 )
@@ -98,10 +99,16 @@ func (e Event) mayBeEarly() bool {
 	return e.Kind == KindEdit || e.Kind == KindDelete || !e.Mention && !e.Direct && e.Thread != e.TS && e.Kind != KindDuty
 }
 
+// kindPatience bounds a look-up that an acknowledgement waits for; Slack wants it
+// within 3 s.
+const kindPatience = 1500 * time.Millisecond
+
 // kindOf finds the kind of a channel that the delivery did not tell. When nobody
 // knows it, the narrow kind is the safe one.
 func (b *Inbox) kindOf(ctx context.Context, e Event) string {
 	if b.o.KindOf != nil {
+		ctx, cancel := context.WithTimeout(ctx, kindPatience)
+		defer cancel()
 		if kind, err := b.o.KindOf(ctx, e.Workspace, e.Channel); err == nil && kind != "" {
 			return kind
 		}

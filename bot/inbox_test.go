@@ -284,6 +284,39 @@ func TestObserverFailsTheStoring(t *testing.T) {
 	want(t, waiting(t, b, ask))
 }
 
+func TestStopButton(t *testing.T) {
+	t.Parallel()
+	ask := said(1, "<@U0BOT> buy milk")
+	press := Action{Workspace: "T1", Key: "action:C1:x:stop:U0BEN:1", ID: "stop", Value: ask.threadKey(), User: "U0BEN", UserTeam: "T1", Channel: "C1", Message: "1700000000.500000", At: ask.At.Add(time.Second)}
+	elsewhere := press
+	elsewhere.Channel = "C2"
+	for name, c := range map[string]struct {
+		press  Action
+		want   []string
+		signal int
+	}{
+		"stops the thread it names":                {press, []string{"message <@U0BOT> buy milk", "stop "}, 1},
+		"stops nothing from another channel":       {elsewhere, []string{"message <@U0BOT> buy milk"}, 0},
+		"stops nothing where there is no such key": {Action{Workspace: "T1", Key: "a", Value: "thread:T1:C1:9", Channel: "C1"}, []string{"message <@U0BOT> buy milk"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := openStore(t)
+			b := NewInbox(db, InboxOptions{})
+			accept(t, b, ask)
+			for range 2 { // pressed twice, or delivered twice
+				if err := b.StopThread(context.Background(), c.press); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want(t, waiting(t, b, ask), c.want...)
+			if _, signal := wakes(t, db, ask); signal != c.signal {
+				t.Errorf("stop flag of the task: got %d, want %d", signal, c.signal)
+			}
+		})
+	}
+}
+
 // However much passes by, what is remembered of it stays bounded.
 func TestEarlyIsBounded(t *testing.T) {
 	t.Parallel()

@@ -131,9 +131,12 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (ts string,
 			if p.Update != "" { // an edit made twice is as good as once
 				return identity.Result{}, false, nil
 			}
-			ts, ok, err := o.send.find(ctx, channel, p.Thread, p.Key, since)
-			if isRefusal(err) { // no thread or channel to look in: it is not there
+			ts, ok, err := o.send.find(ctx, channel, p.Thread, p.Key, p.Mrkdwn, since)
+			switch {
+			case isRefusal(err, "thread_not_found", "channel_not_found", "not_in_channel"): // nowhere to look: it is not there
 				return identity.Result{}, false, nil
+			case isRefusal(err): // we may not look, and will not tomorrow
+				return identity.Result{}, false, fmt.Errorf("%w: %w", identity.ErrUnknownOutcome, err)
 			}
 			return identity.Result{Ref: ts}, ok, err
 		},

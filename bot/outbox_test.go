@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -40,7 +41,7 @@ func newOffice(t *testing.T, o OutboxOptions) *office {
 // run has the outbox's tasks worked until the test ends.
 func (f *office) run() {
 	f.t.Helper()
-	runner := task.NewRunner(f.db, task.Options{Backoff: func(int64) time.Duration { return 10 * time.Millisecond }})
+	runner := task.NewRunner(f.db, task.Options{Poll: 20 * time.Millisecond, Backoff: func(int64) time.Duration { return 10 * time.Millisecond }})
 	runner.Handle(TaskOutbox, 4, f.out.Handle)
 	ctx, cancel := context.WithCancel(context.Background())
 	var run sync.WaitGroup
@@ -171,6 +172,53 @@ func TestOutboxPostsOnce(t *testing.T) {
 			sameTexts(t, "the channel", f.own("C0GENERAL", ""), "one", "two")
 		})
 	}
+}
+
+// Under all faults at once every post appears once, in its channel's order.
+func TestOutboxUnderManyFaults(t *testing.T) {
+	t.Parallel()
+	f := newOffice(t, OutboxOptions{})
+	for i, fault := range []string{"reset_after", "500", "refuse"} {
+		f.emulator("faults", fmt.Sprintf(`{"kind":%q,"method":"c*","probability":0.15,"seed":%d}`, fault, i))
+	}
+	want := map[string][]string{}
+	for i := range 40 {
+		p := f.post(fmt.Sprint("post:", i), fmt.Sprint("text ", i))
+		if i%2 == 0 {
+			p.Channel = "C0ENG"
+		}
+		want[p.Channel] = append(want[p.Channel], p.Text)
+		f.queue(p)
+	}
+	f.run()
+	within(t, 60*time.Second, "an empty outbox", nil, func() bool { return f.count(`SELECT COUNT(*) FROM outbox WHERE state = 'queued'`) == 0 })
+	req, err := http.NewRequest("DELETE", f.url+"/emulator/faults", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	for channel, texts := range want {
+		sameTexts(t, channel, f.own(channel, ""), texts...)
+	}
+}
+
+// Where the app may not look whether a post went out, it is not posted again.
+func TestOutboxGivesUpWhatItCannotLookFor(t *testing.T) {
+	t.Parallel()
+	f := newOffice(t, OutboxOptions{})
+	f.emulator("faults", `{"kind":"reset_after","method":"chat.postMessage","times":1}`)
+	f.emulator("faults", `{"kind":"refuse","method":"conversations.history","error":"missing_scope","times":1}`)
+	f.queue(f.post("a", "one"), f.post("b", "two"))
+	f.run()
+	f.empty()
+	if got := <-f.failed; !strings.HasPrefix(got, "a: ") {
+		t.Errorf("failed: got %q, want post a", got)
+	}
+	sameTexts(t, "the channel", f.own("C0GENERAL", ""), "one", "two")
 }
 
 func TestOutboxFindsAnotherPlace(t *testing.T) {

@@ -104,10 +104,10 @@ func (s *sender) status(ctx context.Context, channel, thread, text string) error
 	})
 }
 
-// find looks for the post with the given key, sent since the given time.
-func (s *sender) find(ctx context.Context, channel, thread, key string, since time.Time) (string, bool, error) {
+// find looks for the post with the given key and text, sent since the given time.
+func (s *sender) find(ctx context.Context, channel, thread, key, text string, since time.Time) (string, bool, error) {
 	oldest := since.Add(-findMargin)
-	return s.reader.find(ctx, channel, thread, key, strconv.FormatInt(oldest.Unix(), 10)+".000000")
+	return s.reader.find(ctx, channel, thread, key, text, strconv.FormatInt(oldest.Unix(), 10)+".000000")
 }
 
 // Fates of a post that Slack refused.

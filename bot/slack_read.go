@@ -137,8 +137,10 @@ func toSaid(m slack.Message) Said {
 // metadataType marks the agent's own messages; their payload holds the post key.
 const metadataType = "deskmate_post"
 
-// find looks for the agent's message with the given post key, since oldest.
-func (r *Reader) find(ctx context.Context, channel, thread, key, oldest string) (ts string, ok bool, err error) {
+// find looks for the agent's message with the given post key, since oldest. Where
+// Slack keeps metadata from the app, for want of a scope, a program's message of
+// the same text is taken for it: better one answer too few than two.
+func (r *Reader) find(ctx context.Context, channel, thread, key, text, oldest string) (ts string, ok bool, err error) {
 	var said []Said
 	if thread != "" {
 		said, err = r.replies(ctx, channel, thread, oldest, 20*pageSize)
@@ -149,7 +151,7 @@ func (r *Reader) find(ctx context.Context, channel, thread, key, oldest string) 
 		return "", false, fmt.Errorf("look for post %s: %w", key, err)
 	}
 	for _, s := range said {
-		if s.Key == key {
+		if s.Key == key || s.Key == "" && s.BotID != "" && s.Text == text && s.TS >= oldest {
 			return s.TS, true, nil
 		}
 	}
