@@ -285,8 +285,10 @@ func (m *Memory) Scrub(ctx context.Context) error {
 	return nil
 }
 
-// eraseForReal makes SQLite overwrite with zeros what this connection deletes
-// from here on. Source: sqlite.org/pragma.html#pragma_secure_delete.
+// eraseForReal makes SQLite overwrite with zeros what the writing connection
+// deletes from here on. Every write of a text asks for it, not only the erasing
+// ones: pages that split while it is off keep copies that nothing erases later.
+// Source: sqlite.org/pragma.html#pragma_secure_delete.
 func eraseForReal(tx *migrations.Tx) error {
 	var on int
 	if err := tx.QueryRow(`PRAGMA secure_delete = ON`).Scan(&on); err != nil {

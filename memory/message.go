@@ -51,12 +51,8 @@ func (m *Memory) Observe(tx *migrations.Tx, msg Message) error {
 // Edited gives a message its new text; of several edits the newest counts,
 // whatever the order they come in.
 func (m *Memory) Edited(tx *migrations.Tx, msg Message) error {
-	err := eraseForReal(tx)
-	if err == nil {
-		err = insertMessage(tx, msg, `DO UPDATE SET text = excluded.text, edited_ts = excluded.edited_ts
-			WHERE messages.gone_at = 0 AND messages.edited_ts <= excluded.edited_ts`)
-	}
-	if err != nil {
+	if err := insertMessage(tx, msg, `DO UPDATE SET text = excluded.text, edited_ts = excluded.edited_ts
+		WHERE messages.gone_at = 0 AND messages.edited_ts <= excluded.edited_ts`); err != nil {
 		return fmt.Errorf("edit message %s in %s: %w", msg.TS, msg.Channel, err)
 	}
 	return nil
@@ -65,6 +61,9 @@ func (m *Memory) Edited(tx *migrations.Tx, msg Message) error {
 func insertMessage(tx *migrations.Tx, msg Message, onConflict string) error {
 	if msg.Thread == "" && !isDirect(msg.Channel) {
 		msg.Thread = msg.TS // a root begins its thread
+	}
+	if err := eraseForReal(tx); err != nil {
+		return err
 	}
 	_, err := tx.Exec(`INSERT INTO messages (workspace, channel, thread, ts, author, text, permalink, edited_ts, said_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (workspace, channel, ts) `+onConflict,

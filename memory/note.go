@@ -133,6 +133,9 @@ func (m *Memory) keep(tx *migrations.Tx, p Place, scope string, n NewNote) (Note
 	if err != nil {
 		return Note{}, err
 	}
+	if err := eraseForReal(tx); err != nil {
+		return Note{}, err
+	}
 	same, err := sameNote(tx, p.Workspace, scope, text)
 	if err == nil {
 		return m.renew(tx, p, same, n.ExpiresAt)

@@ -20,7 +20,7 @@ import (
 //	      shared: own holds, the place is not shared with another organisation by
 //	      the caller's word nor the directory's, and the requester is a member by
 //	      both (a duty asks as its owner, whom the directory must know).
-//	place_kind: the kind of the place, the directory's word before the caller's.
+//	place_kind: the kind of the place by the directory, '' where it does not know.
 const reachSQL = `WITH ask AS (
 	SELECT CAST($1 AS TEXT) AS workspace, CAST($2 AS TEXT) AS channel, CAST($3 AS TEXT) AS channel_kind,
 		CAST($4 AS TEXT) AS requester, CAST($5 AS TEXT) AS requester_kind, CAST($6 AS BIGINT) AS now
@@ -37,7 +37,7 @@ const reachSQL = `WITH ask AS (
 		     ELSE 1 END AS own
 	FROM known
 ), reach AS (
-	SELECT own, now, COALESCE(place_kind, channel_kind) AS place_kind,
+	SELECT own, now, COALESCE(place_kind, '') AS place_kind,
 		CASE WHEN own = 0 THEN 0
 		     WHEN channel_kind NOT IN ('public', 'private', 'im', 'mpim') OR COALESCE(place_kind, '') = 'shared' THEN 0
 		     WHEN requester_kind = 'member' AND COALESCE(person_kind, 'member') = 'member' THEN 1
@@ -67,7 +67,7 @@ const (
 // reach is what a place may do, for the decisions that are not about rows.
 type reach struct {
 	own, wide bool
-	kind      string // of the place
+	kind      string // of the place, by the directory
 }
 
 func readReach(tx *migrations.Tx, p Place) (reach, error) {

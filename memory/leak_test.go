@@ -1,0 +1,376 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"deskmate/migrations"
+)
+
+// worlds is how many random worlds the leak test builds.
+const worlds = 240
+
+// oracle says slowly, fact by fact and in plain Go, what may be shown. It knows
+// nothing of the queries.
+type oracle struct {
+	channels map[string]string          // id → kind
+	members  map[string]map[string]bool // channel → people, where known
+	people   map[string]*Person
+	facts    map[string]*fact // by its word
+}
+
+// fact is one note or message, told apart by a word that nothing else has.
+type fact struct {
+	word    string
+	world   string // a word that all facts of its world have
+	place   string // channel; "" for the workspace
+	id      string // of a note
+	ts      string
+	gone    bool
+	expires time.Time
+}
+
+func (o *oracle) allowed(p Place, f *fact, now time.Time) bool {
+	if f.gone || (!f.expires.IsZero() && !f.expires.After(now)) {
+		return false
+	}
+	who := o.people[p.Requester]
+	if who != nil && who.IsDeleted {
+		return false
+	}
+	if in, known := o.members[p.Channel]; known && !in[p.Requester] {
+		if p.ChannelKind != ChannelPublic || o.channels[p.Channel] != ChannelPublic {
+			return false
+		}
+	}
+	if f.place == p.Channel {
+		return true
+	}
+	if p.ChannelKind == ChannelShared || o.channels[p.Channel] == ChannelShared {
+		return false
+	}
+	switch p.RequesterKind {
+	case KindMember:
+		if who != nil && who.Kind != KindMember {
+			return false
+		}
+	case KindDuty:
+		if who == nil || who.Kind != KindMember {
+			return false
+		}
+	default:
+		return false
+	}
+	return f.place == "" || o.channels[f.place] == ChannelPublic
+}
+
+// TestNothingLeaks builds random worlds, changes them in random ways, and asks
+// from random places: everything given must be allowed, and nothing allowed may
+// be missing.
+func TestNothingLeaks(t *testing.T) {
+	t.Parallel()
+	n := worlds
+	if testing.Short() {
+		n = 40
+	}
+	const stores = 4 // worlds share a store each, as workspaces do
+	for s := range stores {
+		t.Run(fmt.Sprintf("store %d", s), func(t *testing.T) {
+			t.Parallel()
+			w := emptyWorld(t)
+			for i := range n / stores {
+				seed := uint64(s*1000 + i)
+				lw := &leakWorld{world: w, t: t, r: rand.New(rand.NewPCG(seed, 7)), seed: seed, team: fmt.Sprintf("T%d", seed),
+					oracle: oracle{channels: map[string]string{}, members: map[string]map[string]bool{}, people: map[string]*Person{}, facts: map[string]*fact{}}}
+				lw.build()
+				for range 3 {
+					lw.change()
+					lw.check()
+				}
+			}
+		})
+	}
+}
+
+type leakWorld struct {
+	*world
+	t      *testing.T
+	r      *rand.Rand
+	seed   uint64
+	team   string
+	oracle oracle
+	nextID int
+}
+
+var (
+	leakKinds  = []string{ChannelPublic, ChannelPublic, ChannelPrivate, ChannelShared, ChannelDirect, ChannelGroup}
+	leakPeople = []string{KindMember, KindMember, KindGuest, KindOutsider, KindBot}
+)
+
+func pick[T any](r *rand.Rand, all []T) T { return all[r.IntN(len(all))] }
+
+func keys[V any](m map[string]V) []string {
+	var all []string
+	for k := range m {
+		all = append(all, k)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (l *leakWorld) build() {
+	for i := range 6 {
+		kind := pick(l.r, leakKinds)
+		id := fmt.Sprintf("C%d", i)
+		if kind == ChannelDirect {
+			id = fmt.Sprintf("D%d", i)
+		}
+		l.setKind(id, kind)
+	}
+	for i := range 5 {
+		l.setPerson(&Person{Workspace: l.team, ID: fmt.Sprintf("U%d", i), Name: fmt.Sprintf("name%d", i), Kind: pick(l.r, leakPeople)})
+	}
+	for range 20 {
+		l.addMessage()
+	}
+	for range 8 {
+		l.addNote()
+	}
+}
+
+func (l *leakWorld) setKind(id, kind string) {
+	l.oracle.channels[id] = kind
+	l.write(func(tx *migrations.Tx) error {
+		return l.SaveChannel(tx, Channel{Workspace: l.team, ID: id, Name: strings.ToLower(id), Kind: kind})
+	})
+}
+
+func (l *leakWorld) setPerson(p *Person) {
+	l.oracle.people[p.ID] = p
+	l.write(func(tx *migrations.Tx) error { return l.SavePerson(tx, *p) })
+}
+
+func (l *leakWorld) newFact(place string) *fact {
+	l.nextID++
+	f := &fact{world: l.team, word: fmt.Sprintf("fact%dx%d", l.seed, l.nextID), place: place, ts: fmt.Sprintf("1795424%03d.000100", l.nextID)}
+	l.oracle.facts[f.word] = f
+	return f
+}
+
+// text holds the fact's own word and "deploy", which all have in common.
+func (f *fact) text() string { return "deploy " + f.world + " " + f.word + " today" }
+
+func (l *leakWorld) addMessage() {
+	// Unknown channels too: what is not described is nobody's but its own place's.
+	place := pick(l.r, append(keys(l.oracle.channels), "C77"))
+	f := l.newFact(place)
+	thread := ""
+	if l.r.IntN(2) == 0 {
+		thread = "1795424000.000100"
+	}
+	l.write(func(tx *migrations.Tx) error {
+		return l.Observe(tx, Message{Workspace: l.team, Channel: place, Thread: thread, TS: f.ts, Author: pick(l.r, keys(l.oracle.people)), Text: f.text()})
+	})
+}
+
+func (l *leakWorld) addNote() {
+	p := l.place()
+	f := l.newFact(p.Channel)
+	n := NewNote{Text: f.text(), TS: f.ts}
+	wide := l.r.IntN(3) == 0
+	if wide {
+		n.Scope, f.place = ScopeWorkspace, ""
+	}
+	if l.r.IntN(4) == 0 {
+		n.ExpiresAt = l.now.Add(time.Duration(l.r.IntN(48)-24) * time.Hour)
+		f.expires = n.ExpiresAt
+	}
+	note, err := l.Remember(context.Background(), p, n)
+	if err != nil {
+		if !errors.Is(err, ErrScope) && !errors.Is(err, ErrNotFound) {
+			l.t.Fatalf("seed %d: remember: %v", l.seed, err)
+		}
+		f.gone = true // it was never kept, and must not turn up
+		return
+	}
+	if wide && (p.ChannelKind != ChannelPublic || l.oracle.channels[p.Channel] != ChannelPublic) {
+		l.t.Errorf("seed %d: a note for the workspace was made in a %s channel (%s by its caller)", l.seed, l.oracle.channels[p.Channel], p.ChannelKind)
+	}
+	f.id = note.ID
+}
+
+// place is a random place as a caller gives it: mostly what the directory says,
+// sometimes out of date.
+func (l *leakWorld) place() Place {
+	p := Place{Workspace: l.team, Channel: pick(l.r, append(keys(l.oracle.channels), "C77")), Requester: pick(l.r, append(keys(l.oracle.people), "U77"))}
+	if p.ChannelKind = l.oracle.channels[p.Channel]; p.ChannelKind == "" || l.r.IntN(6) == 0 {
+		p.ChannelKind = pick(l.r, append(leakKinds, ""))
+	}
+	if who := l.oracle.people[p.Requester]; who != nil && l.r.IntN(6) != 0 {
+		p.RequesterKind = who.Kind
+	} else {
+		p.RequesterKind = pick(l.r, append(leakPeople, KindDuty, ""))
+	}
+	if p.ChannelKind == "" || p.RequesterKind == "" {
+		// The oracle's words for "unknown": as narrow as can be.
+		p.ChannelKind = first(p.ChannelKind, ChannelShared)
+		p.RequesterKind = first(p.RequesterKind, KindGuest)
+	}
+	return p
+}
+
+func (l *leakWorld) change() {
+	for range 4 {
+		switch l.r.IntN(8) {
+		case 0:
+			id := pick(l.r, keys(l.oracle.channels))
+			if l.oracle.channels[id] != ChannelDirect {
+				l.setKind(id, pick(l.r, []string{ChannelPublic, ChannelPrivate, ChannelShared}))
+			}
+		case 1:
+			p := *l.oracle.people[pick(l.r, keys(l.oracle.people))]
+			p.Kind, p.IsDeleted = pick(l.r, leakPeople), l.r.IntN(4) == 0
+			l.setPerson(&p)
+		case 2:
+			l.setMembers()
+		case 3:
+			l.leave()
+		case 4:
+			l.forget()
+		case 5:
+			l.deleteMessage()
+		case 6:
+			l.addNote()
+		case 7:
+			l.addMessage()
+		}
+	}
+}
+
+func (l *leakWorld) setMembers() {
+	channel, in := pick(l.r, keys(l.oracle.channels)), map[string]bool{}
+	for _, id := range append(keys(l.oracle.people), "U77") {
+		in[id] = l.r.IntN(2) == 0
+	}
+	var list []string
+	for _, id := range keys(in) {
+		if in[id] {
+			list = append(list, id)
+		}
+	}
+	l.oracle.members[channel] = in
+	l.write(func(tx *migrations.Tx) error { return l.SaveMembers(tx, l.team, channel, list) })
+}
+
+func (l *leakWorld) leave() {
+	channel, id := pick(l.r, keys(l.oracle.channels)), pick(l.r, keys(l.oracle.people))
+	if in := l.oracle.members[channel]; in != nil {
+		in[id] = false
+	}
+	l.write(func(tx *migrations.Tx) error { return l.Left(tx, l.team, channel, id) })
+}
+
+func (l *leakWorld) forget() {
+	p, f := l.place(), l.oracle.facts[pick(l.r, keys(l.oracle.facts))]
+	if f.id == "" {
+		return
+	}
+	_, err := l.Forget(context.Background(), p, f.id)
+	if may := l.oracle.allowed(p, f, l.now); may != (err == nil) {
+		l.t.Errorf("seed %d: forget %s from %+v: got error %v, want allowed %v", l.seed, f.word, p, err, may)
+	}
+	f.gone = f.gone || err == nil
+}
+
+func (l *leakWorld) deleteMessage() {
+	f := l.oracle.facts[pick(l.r, keys(l.oracle.facts))]
+	if f.id != "" {
+		return
+	}
+	f.gone = true
+	l.write(func(tx *migrations.Tx) error { return l.Deleted(tx, l.team, f.place, f.ts) })
+}
+
+// check asks on every way out of memory and compares with the oracle.
+func (l *leakWorld) check() {
+	ctx := context.Background()
+	for range 6 {
+		p := l.place()
+		want := map[string]bool{}
+		for word, f := range l.oracle.facts {
+			want[word] = l.oracle.allowed(p, f, l.now)
+		}
+		got := map[string]bool{}
+		for i, query := range []string{l.team, "what did name0 and name1 say of " + l.team + "?"} {
+			hits, err := l.Search(ctx, p, query, maxHits)
+			if err != nil {
+				l.t.Fatalf("seed %d: search: %v", l.seed, err)
+			}
+			for _, h := range hits {
+				l.judge(fmt.Sprintf("search %d", i), p, h.Text, want, got)
+				for _, around := range []*Message{h.Before, h.After} {
+					if around != nil {
+						l.judge("neighbour", p, around.Text, want, nil)
+					}
+				}
+			}
+		}
+		lines, err := l.Recall(ctx, p, "deploy today", 1<<20)
+		if err != nil {
+			l.t.Fatalf("seed %d: recall: %v", l.seed, err)
+		}
+		for line := range strings.Lines(lines) {
+			l.judge("recall", p, line, want, nil)
+		}
+		notes, err := l.Notes(ctx, p, 100)
+		if err != nil {
+			l.t.Fatalf("seed %d: notes: %v", l.seed, err)
+		}
+		for _, n := range notes {
+			l.judge("notes", p, n.Text, want, got)
+		}
+		var ambiguous *AmbiguousError
+		if _, err := l.Forget(ctx, p, l.team + " nothing"); errors.As(err, &ambiguous) {
+			for _, n := range ambiguous.Candidates {
+				l.judge("candidates", p, n.Text, want, nil)
+			}
+		}
+		for word, may := range want {
+			if may && !got[word] {
+				l.t.Errorf("seed %d: %s may be seen from %+v and was not found", l.seed, word, p)
+			}
+		}
+		for word, f := range l.oracle.facts {
+			if f.id == "" {
+				continue
+			}
+			if _, err := l.Note(ctx, p, f.id); (err == nil) != want[word] {
+				l.t.Errorf("seed %d: note %s by id from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
+			}
+			if _, err := l.History(ctx, p, f.id); (err == nil) != want[word] {
+				l.t.Errorf("seed %d: history of %s from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
+			}
+		}
+	}
+}
+
+func (l *leakWorld) judge(way string, p Place, text string, want, got map[string]bool) {
+	l.t.Helper()
+	for _, word := range strings.Fields(text) {
+		if !strings.HasPrefix(word, "fact") {
+			continue
+		}
+		if !want[word] {
+			l.t.Errorf("seed %d: %s gave %s to %+v, which the oracle forbids", l.seed, way, word, p)
+		}
+		if got != nil {
+			got[word] = true
+		}
+	}
+}
