@@ -76,7 +76,8 @@ func check(ctx context.Context, pool *sql.DB) error {
 // removed file then finds nothing to apply.
 func lockMigration(ctx context.Context, path string) (unlock func(done bool) error, err error) {
 	lock := path + ".migrating"
-	pool, err := sql.Open("sqlite3", dsn(lock, map[string][]string{"_txlock": {"exclusive"}}))
+	// Not in WAL mode: its extra files would have to be removed too.
+	pool, err := sql.Open("sqlite3", dsn(lock, map[string][]string{"_txlock": {"exclusive"}, "_journal_mode": {"MEMORY"}}))
 	if err != nil {
 		return nil, fmt.Errorf("open migration lock: %w", err)
 	}
@@ -86,7 +87,9 @@ func lockMigration(ctx context.Context, path string) (unlock func(done bool) err
 	}
 	return func(done bool) error {
 		if done {
-			err = os.Remove(lock)
+			if err = os.Remove(lock); errors.Is(err, os.ErrNotExist) {
+				err = nil // another process was done first
+			}
 		}
 		return errors.Join(err, tx.Rollback(), pool.Close())
 	}, nil

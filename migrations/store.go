@@ -152,8 +152,11 @@ func (db *DB) Write(ctx context.Context, f func(tx *Tx) error) error {
 func (db *DB) Stats() Stats { return db.writer.stats() }
 
 func (db *DB) clockStepped(from, to time.Time) {
-	db.log.Warn().Time("from", from).Time("to", to).Msg("the clock was set back")
-	db.topics.publish(TopicClock, "")
+	followed := from.Sub(to) > holdStep
+	db.log.Warn().Time("from", from).Time("to", to).Bool("followed", followed).Msg("the clock was set back")
+	if followed {
+		db.topics.publish(TopicClock, "")
+	}
 }
 
 // filePath turns a store URL into the path of its file.
@@ -209,7 +212,9 @@ func readerDSN(path string) string {
 func dsn(path string, v url.Values) string {
 	v.Set("_busy_timeout", strconv.FormatInt(busyTimeout.Milliseconds(), 10))
 	v.Set("_foreign_keys", "1")
-	v.Set("_journal_mode", "WAL")
+	if !v.Has("_journal_mode") {
+		v.Set("_journal_mode", "WAL")
+	}
 	v.Set("_stmt_cache_size", strconv.Itoa(statementCache))
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + v.Encode()
 }
@@ -230,14 +235,15 @@ func openReaders(ctx context.Context, path string, n int) (*sql.DB, error) {
 // clock hands out the store's time; see docs/store.md, "Time".
 type clock struct {
 	source  func() time.Time
-	stepped func(from, to time.Time)
+	stepped func(from, to time.Time) // nil, or told of every step back, once
 
 	mu      sync.Mutex
 	last    time.Time
 	holding bool
 }
 
-// holdStep is the largest step back that is smoothed over by standing still.
+// holdStep is the largest step back that is smoothed over by standing still:
+// more than time synchronisation does by itself, less than anybody waits for.
 const holdStep = 5 * time.Second
 
 func (c *clock) now() time.Time {

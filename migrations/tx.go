@@ -66,7 +66,16 @@ func (tx *Tx) Query(q string, args ...any) (*sql.Rows, error) {
 // QueryRow runs one statement that returns at most one row; it must be scanned.
 // Scan returns sql.ErrNoRows when there is none.
 func (tx *Tx) QueryRow(q string, args ...any) *sql.Row {
-	return tx.conn.QueryRowContext(tx.run, q, args...)
+	run := tx.run
+	if tx.gone {
+		// A *sql.Row cannot be made, only had from a query: one that does not run.
+		ended, cancel := context.WithCancelCause(run)
+		cancel(errLost)
+		run = ended
+	}
+	row := tx.conn.QueryRowContext(run, q, args...)
+	_ = tx.failed(row.Err()) // noted here, returned by Scan
+	return row
 }
 
 // AfterCommit has f called once, by the goroutine that called Write, after the

@@ -20,6 +20,7 @@ const (
 	batchWrites = 256
 	batchTime   = 4 * time.Millisecond
 	queueLength = 1024
+	logKept     = 64 << 20 // bytes that the write-ahead log keeps on disk once it has been worked off
 )
 
 // Stats counts the work of the writer.
@@ -74,6 +75,10 @@ func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, 
 	}
 	w := &writer{pool: pool, conn: conn, now: now,
 		queue: make(chan *request, queueLength), ended: make(chan struct{})}
+	// A long read lets the log grow; this gives the space back afterwards.
+	if err := w.exec(fmt.Sprintf("PRAGMA journal_size_limit = %d", logKept)); err != nil {
+		return nil, fmt.Errorf("open writer: %w", errors.Join(err, conn.Close(), pool.Close()))
+	}
 	go w.run()
 	return w, nil
 }
@@ -210,7 +215,6 @@ func (b *batch) run(r *request) {
 	}
 	tx := &Tx{ctx: r.ctx, run: context.Background(), conn: b.w.conn, now: b.w.now(), lost: b.w.autocommit}
 	err := call(r.f, tx)
-	tx.closeRows()
 	if err == nil && tx.gone {
 		err = errLost
 	}
@@ -309,6 +313,9 @@ func (w *writer) autocommit() bool {
 }
 
 func call(f func(*Tx) error, tx *Tx) (err error) {
+	// Deferred, because rows left open by a function that ends its goroutine would
+	// keep the connection from ever being closed.
+	defer tx.closeRows()
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
