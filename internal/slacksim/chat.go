@@ -265,7 +265,20 @@ func updateMessage(c *call) (obj, error) {
 	}
 	next.Edited = &edited{User: c.who.user.id, TS: c.eventTS()}
 	c.replace(ch, sl, &next)
-	return obj{"channel": ch.id, "ts": next.TS, "text": next.Text, "message": c.shown(sl)}, nil
+	return obj{"channel": ch.id, "ts": next.TS, "text": next.Text, "message": c.shownChange(sl)}, nil
+}
+
+// shownChange is an edited message as chat.update gives it back: Slack leaves out
+// where it stands.
+func (c *call) shownChange(sl *slot) json.RawMessage {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(encode(c.shown(sl)), &fields); err != nil {
+		panic("slacksim: a message is no object: " + err.Error())
+	}
+	for _, name := range []string{"ts", "thread_ts", "parent_user_id", "reply_count", "reply_users_count", "latest_reply", "reply_users"} {
+		delete(fields, name)
+	}
+	return encode(fields)
 }
 
 // replace puts an edited message in the place of another and tells everyone.

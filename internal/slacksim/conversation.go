@@ -9,8 +9,8 @@ import (
 
 // info is a channel as the Web API shows it to a principal.
 func (s *Server) info(who principal, ch *channel) obj {
-	o := obj{"id": ch.id, "created": ch.created.Unix(), "is_archived": ch.archived, "is_im": ch.im, "is_mpim": ch.mpim,
-		"is_org_shared": false, "context_team_id": s.team.ID, "updated": ch.created.UnixMilli(), "is_private": ch.private}
+	o := obj{"id": ch.id, "created": ch.created.Unix(), "is_archived": ch.archived, "is_im": ch.im, "is_org_shared": false,
+		"context_team_id": s.team.ID, "updated": ch.created.UnixMilli()}
 	if ch.im {
 		o["user"] = who.user.id
 		for _, m := range ch.order {
@@ -29,7 +29,7 @@ func (s *Server) info(who principal, ch *channel) obj {
 		}
 	}
 	for k, v := range (obj{
-		"name": ch.name, "name_normalized": ch.name, "is_channel": !ch.mpim && (!ch.private || strings.HasPrefix(ch.id, "C")), "is_group": ch.private && strings.HasPrefix(ch.id, "G") && !ch.mpim,
+		"is_mpim": ch.mpim, "is_private": ch.private, "name": ch.name, "name_normalized": ch.name, "is_channel": !ch.mpim && (!ch.private || strings.HasPrefix(ch.id, "C")), "is_group": ch.private && strings.HasPrefix(ch.id, "G") && !ch.mpim,
 		"is_general": ch.id == s.general(), "unlinked": 0, "is_shared": ch.shared, "is_ext_shared": ch.shared,
 		"is_pending_ext_shared": false, "pending_shared": []string{}, "pending_connected_team_ids": []string{},
 		"creator": ch.creator, "is_member": ch.members[who.user.id], "shared_team_ids": shared, "previous_names": []string{},

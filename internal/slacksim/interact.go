@@ -56,6 +56,14 @@ func (s *Server) interaction(kind string, a *app, u *user) obj {
 		"api_app_id": a.ID, "token": verification(a.AppSeed)}
 }
 
+// shortcutted is what message and global shortcuts share; they name no app.
+func (s *Server) shortcutted(kind, callback string, a *app, u *user) obj {
+	payload := s.interaction(kind, a, u)
+	delete(payload, "api_app_id")
+	payload["callback_id"], payload["trigger_id"], payload["action_ts"] = callback, s.newTrigger(a, u.id), s.eventTS()
+	return payload
+}
+
 // serveInteract delivers a press of a button, or another element's use.
 func (s *Server) serveInteract(w http.ResponseWriter, r *http.Request) {
 	var p press
@@ -322,9 +330,7 @@ func (s *Server) shortcut(userID, channelID, ts, callback, origin string) (*app,
 				continue
 			}
 			if sc.Type == "global" {
-				payload := s.interaction("shortcut", a, u)
-				payload["callback_id"], payload["trigger_id"], payload["action_ts"] = callback, s.newTrigger(a, u.id), s.eventTS()
-				return a, payload, nil
+				return a, s.shortcutted("shortcut", callback, a, u), nil
 			}
 			ch, err := s.find(principal{kind: userToken, user: u}, channelID)
 			if err != nil {
@@ -334,8 +340,7 @@ func (s *Server) shortcut(userID, channelID, ts, callback, origin string) (*app,
 			if !ok {
 				return nil, nil, refuse("message_not_found")
 			}
-			payload := s.interaction("message_action", a, u)
-			payload["callback_id"], payload["trigger_id"], payload["action_ts"] = callback, s.newTrigger(a, u.id), s.eventTS()
+			payload := s.shortcutted("message_action", callback, a, u)
 			payload["channel"] = obj{"id": ch.id, "name": interactionChannel(ch)}
 			payload["message"], payload["message_ts"] = sl.wire(typeOnly), ts
 			payload["response_url"] = s.newResponseURL(origin, &responseURL{app: a, channel: ch, user: u, thread: sl.msg.ThreadTS})

@@ -67,8 +67,9 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	t, ok := s.tickets[id]
 	delete(s.tickets, id)
+	usable := ok && !s.now().After(t.expires) && !t.app.revoked
 	s.mu.Unlock()
-	if !ok || s.now().After(t.expires) || t.app.revoked {
+	if !usable {
 		http.Error(w, "unknown or used ticket", http.StatusForbidden)
 		return
 	}
