@@ -1,0 +1,290 @@
+package bot
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+)
+
+// maxTimed bounds the texts in which a time is sought, in bytes: a request for
+// later is a sentence, not a page.
+const maxTimed = 2000
+
+var (
+	leadingMention = regexp.MustCompile(`^(?:<@[UW][A-Z0-9]+(?:\|[^>]*)?>[\s,:]*)+`)
+	politeness     = regexp.MustCompile(`(?i)^(?:(?:hey|hi|hello|ok(?:ay)?|so|and|also|then|now|please|pls|kindly|deskmate|@deskmate)(?:\s*[,!:.–-]+\s*|\s+)|(?:can|could|would|will)\s+you\s+(?:please\s+|kindly\s+|just\s+)?|(?:i['’]d\s+like|i\s+would\s+like|i\s+want|i\s+need)\s+you\s+to\s+|would\s+you\s+mind\s+)`)
+	bulletLine     = regexp.MustCompile(`^\s*(?:[-*•]|\d+[.)])\s+`)
+)
+
+// plain is the message without a mention of the agent and politeness at its start.
+func (a ask) plain() string {
+	s := strings.TrimSpace(a.whole)
+	if !a.silent {
+		s = leadingMention.ReplaceAllString(s, "")
+	}
+	for range 4 {
+		rest := strings.TrimSpace(politeness.ReplaceAllString(s, ""))
+		if name := a.brief.agent; name != "" && len(rest) > len(name) && strings.EqualFold(rest[:len(name)], name) && strings.ContainsAny(rest[len(name):len(name)+1], " ,:!") {
+			rest = strings.TrimLeft(rest[len(name):], " ,:!")
+		}
+		if rest == s || rest == "" {
+			break
+		}
+		s = rest
+	}
+	return s
+}
+
+// rule understands one kind of request.
+type rule func(a ask) (intent, bool)
+
+// understand finds the first rule that fits a message. A message of several
+// lines that are each a request of their own is all of them.
+func understand(a ask) intent {
+	if a.silent && leadingMention.MatchString(a.whole) {
+		return intent{} // it asks somebody else
+	}
+	if in, ok := a.lines(); ok {
+		return in
+	}
+	for _, r := range a.rules() {
+		if in, ok := r(a); ok {
+			return in
+		}
+	}
+	switch {
+	case a.silent:
+		return intent{}
+	case a.duty:
+		in, _ := says(a.due())
+		return in
+	}
+	in, _ := says(a.puzzled())
+	return in
+}
+
+// rules are the rules for a message, in the order in which they are tried.
+func (a ask) rules() []rule {
+	switch {
+	case a.duty: // a prompt is an order or a text to say; it creates and asks nothing
+		return []rule{ask.calling, ask.summary, ask.reading, ask.posting, ask.direct, ask.duties}
+	case a.silent: // only what is clearly meant for it
+		return []rule{ask.calling, ask.noting, ask.forgetting, ask.duties, ask.reminding, ask.summary, ask.question}
+	}
+	return []rule{ask.calling, ask.manners, ask.itself, ask.noting, ask.forgetting, ask.duties, ask.reminding,
+		ask.later, ask.summary, ask.reading, ask.changing, ask.posting, ask.direct, ask.reacting, ask.question, ask.saying}
+}
+
+// lines handles "request, newline, request". Lines that are no requests by
+// themselves make it one message again.
+func (a ask) lines() (intent, bool) {
+	var parts []string
+	for _, l := range strings.Split(a.text, "\n") {
+		if l = strings.TrimSpace(l); l != "" {
+			parts = append(parts, l)
+		}
+	}
+	if len(parts) < 2 || len(parts) > 10 {
+		return intent{}, false
+	}
+	var all intent
+	var answers []func([]string) string
+	var counts []int
+	for _, p := range parts {
+		one := a
+		one.whole, one.duty = p, false
+		one.text = one.plain()
+		in := understand(one)
+		if len(in.calls) == 0 || bulletLine.MatchString(p) || one.isQuestion() {
+			return intent{}, false
+		}
+		all.calls = append(all.calls, in.calls...)
+		answers, counts = append(answers, in.answer), append(counts, len(in.calls))
+	}
+	all.answer = func(results []string) string {
+		var said []string
+		for i, f := range answers {
+			said = append(said, f(results[:counts[i]]))
+			results = results[counts[i]:]
+		}
+		return strings.Join(said, "\n")
+	}
+	return all, true
+}
+
+var callForm = regexp.MustCompile("(?is)^call\\s+(?:the\\s+)?(?:tool\\s+)?`?([a-z][a-z0-9_.-]*_[a-z0-9_.-]+|[a-z][a-z0-9_.-]*)`?(?:\\s+with)?\\s*(\\{.*\\})?\\s*$")
+
+// calling is "call TOOL {json}".
+func (a ask) calling() (intent, bool) {
+	m := callForm.FindStringSubmatch(a.text)
+	if m == nil || m[2] == "" && !a.tools[m[1]] {
+		return intent{}, false
+	}
+	args := m[2]
+	if args == "" {
+		args = "{}"
+	}
+	var object map[string]any
+	if err := json.Unmarshal([]byte(args), &object); err != nil {
+		return says("I did not call `" + m[1] + "`: its arguments are not a JSON object (" + err.Error() + ").")
+	}
+	return does(ToolCall{Name: m[1], Args: json.RawMessage(args)}, asTold)
+}
+
+var (
+	noteForm   = regexp.MustCompile(`(?is)^(?:remember|memori[sz]e|note|take\s+(?:a\s+)?note|make\s+a\s+note|keep\s+in\s+mind|write\s+down|jot\s+down|for\s+the\s+record|don['’]?t\s+forget)\b(\s+(?:for|to)\s+(?:everyone|everybody|all|the\s+(?:whole\s+)?(?:workspace|company|team)))?(\s*[:,]|\s+(?:that|this|the\s+following|of|down)\b\s*:?|\s)\s*(.+)$`)
+	decided    = regexp.MustCompile(`(?is)^(?:decision|decided|fyi)\s*:\s*(.+)$`)
+	noteAsks   = regexp.MustCompile(`(?is)^(?:remember|note)\s+(?:what|when|who|whom|where|why|which|how|if|whether)\b.*\?\s*$`)
+	wholeSpace = regexp.MustCompile(`(?i)\s*\((?:for\s+)?(?:everyone|(?:the\s+)?(?:whole\s+)?workspace(?:[\s-]wide)?)\)\s*$`)
+)
+
+// noting is "remember that X", also as a list of several.
+func (a ask) noting() (intent, bool) {
+	fact, scope := "", ""
+	if m := noteForm.FindStringSubmatch(a.text); m != nil && !noteAsks.MatchString(a.text) {
+		fact = m[3]
+		if m[1] != "" {
+			scope = "workspace"
+		}
+	} else if m := decided.FindStringSubmatch(a.text); m != nil && !a.silent {
+		fact = strings.TrimSpace(a.text)
+	}
+	fact = strings.TrimSpace(fact)
+	if rest := wholeSpace.ReplaceAllString(fact, ""); rest != fact {
+		fact, scope = rest, "workspace"
+	}
+	if fact == "" {
+		return intent{}, false
+	}
+	var facts []string
+	for _, l := range strings.Split(fact, "\n") {
+		if bulletLine.MatchString(l) {
+			facts = append(facts, strings.TrimSpace(bulletLine.ReplaceAllString(l, "")))
+		} else if strings.TrimSpace(l) != "" {
+			facts = nil
+			break
+		}
+	}
+	if len(facts) == 0 || len(facts) > 10 {
+		facts = []string{fact}
+	}
+	in := intent{answer: func(results []string) string {
+		var said []string
+		for i, r := range results {
+			said = append(said, remembered(r, facts[i]))
+		}
+		return strings.Join(said, "\n")
+	}}
+	for _, f := range facts {
+		in.calls = append(in.calls, use("remember", "text", f, "scope", scope))
+	}
+	return in, true
+}
+
+var (
+	forgetForm = regexp.MustCompile(`(?is)^(?:forget|unremember|(?:delete|remove|erase)\s+(?:the|your|my|that)\s+(?:note|memory|fact))\b\s*(?:everything\s+(?:you\s+know\s+)?|what\s+you\s+know\s+|the\s+note\s+|note\s+)?(?:about|that|of|on|:)?\s*(.+?)[.!?]*$`)
+	noteID     = regexp.MustCompile(`^n[a-z0-9_]*[a-z2-7]{10}$`)
+	neverMind  = regexp.MustCompile(`(?i)^(?:forget\s+(?:it|that|about\s+(?:it|that))|never\s*mind)[.! ]*$`)
+)
+
+// forgetting is "forget X".
+func (a ask) forgetting() (intent, bool) {
+	if neverMind.MatchString(a.text) {
+		if a.silent {
+			return intent{}, false
+		}
+		return says("All right. To make me forget a note, say which one: `forget the release freeze`.")
+	}
+	m := forgetForm.FindStringSubmatch(a.text)
+	if m == nil {
+		return intent{}, false
+	}
+	what := strings.Trim(m[1], "`\"' ")
+	if what == "" {
+		return intent{}, false
+	}
+	if noteID.MatchString(what) {
+		return does(use("forget", "id", what), asTold)
+	}
+	return does(use("forget", "query", what), asTold)
+}
+
+var (
+	dutyList = regexp.MustCompile(`(?i)^(?:(?:list|show)(?:\s+me)?(?:\s+all)?\s+(?:(?:of\s+)?(?:the|my|our|your|these)\s+)?(?:duties|reminders|schedules?|scheduled\s+\S+|recurring\s+\S+)|(?:what|which)\s+(?:are\s+)?(?:(?:the|my|our|your)\s+)?(?:duties|reminders|schedules)\b.*|what(?:['’]s|\s+is|\s+do\s+you\s+have|\s+have\s+you\s+got)?\s+(?:is\s+)?scheduled\b.*|(?:(?:my|our|your)\s+)?(?:duties|reminders))(?:\s+(?:here|in\s+this\s+channel|for\s+(?:me|us)))?[.?! ]*$`)
+	dutyForm = regexp.MustCompile(`(?is)^(pause|suspend|snooze|stop|resume|unpause|restart|continue|reactivate|delete|remove|cancel|drop|run|execute|trigger)\s+((?:the|my|our|your|that|this)\s+)?(.+?)[.!?]*$`)
+	dutyWord = regexp.MustCompile(`(?i)\b(?:dut(?:y|ies)|reminders?|schedules?)\b\s*:?\s*`)
+	dutyID   = regexp.MustCompile(`(?i)\bd_?[a-z2-7]{10}\b|\bd_[a-z0-9]+\b`)
+	dutyNow  = regexp.MustCompile(`(?i)\s+(?:right\s+)?now$`)
+	dutyLink = regexp.MustCompile(`(?i)^(?:called|named|about|to|for|that|with|of)\s+`)
+	stopsIt  = regexp.MustCompile(`(?is)^stop\s+(?:reminding|posting|telling|asking)\s+(?:(?:me|us)\s+)?(?:about\s+|of\s+|to\s+|that\s+)?(.+?)[.!]*$`)
+)
+
+// duties is list, pause, resume, delete and run. Without an id or a word for
+// duties only pausing and resuming are understood: both can be undone.
+func (a ask) duties() (intent, bool) {
+	if dutyList.MatchString(a.text) {
+		return does(use("duty_list"), asTold)
+	}
+	if m := stopsIt.FindStringSubmatch(a.text); m != nil {
+		return does(use("duty_pause", "duty", m[1]), asTold)
+	}
+	m := dutyForm.FindStringSubmatch(a.text)
+	if m == nil {
+		return intent{}, false
+	}
+	which := dutyNow.ReplaceAllString(strings.TrimSpace(m[3]), "")
+	named := dutyWord.MatchString(which)
+	if id := dutyID.FindString(which); id != "" {
+		which, named = id, true
+	} else {
+		which = strings.TrimSpace(dutyWord.ReplaceAllString(which+" ", " "))
+		which = dutyLink.ReplaceAllString(which, "")
+	}
+	which = strings.Trim(which, "`\"'“” ")
+	if which == "" {
+		return intent{}, false
+	}
+	verb := strings.ToLower(m[1])
+	tool := "duty_delete"
+	switch verb {
+	case "pause", "suspend", "snooze", "stop":
+		tool = "duty_pause"
+	case "resume", "unpause", "restart", "continue", "reactivate":
+		tool = "duty_resume"
+	case "run", "execute", "trigger":
+		tool = "duty_run"
+	}
+	undoable := verb == "pause" || verb == "resume" || verb == "unpause"
+	if !named && (!undoable || a.silent || a.duty) {
+		return intent{}, false
+	}
+	return does(use(tool, "duty", which), asTold)
+}
+
+// reminding is "remind me tomorrow at 9 to X". Where no time is found the whole
+// sentence is handed on: the scheduler knows more words than the rules do.
+func (a ask) reminding() (intent, bool) {
+	if len(a.text) > maxTimed || asksAgain.MatchString(a.text) {
+		return intent{}, false
+	}
+	when, what, ok := splitReminder(a.text)
+	if !ok {
+		return intent{}, false
+	}
+	if when == "" {
+		when = a.text
+	}
+	return does(use("duty_create", "when", when, "what", what), asTold)
+}
+
+// later is "every weekday at 9:30 post X" and "post X every weekday at 9:30".
+func (a ask) later() (intent, bool) {
+	if len(a.text) > maxTimed || strings.HasSuffix(strings.TrimSpace(a.text), "?") {
+		return intent{}, false
+	}
+	when, what, ok := splitTime(a.text)
+	if !ok {
+		return intent{}, false
+	}
+	return does(use("duty_create", "when", when, "what", what), asTold)
+}
