@@ -122,15 +122,15 @@ func (d *Directory) ChannelKind(ctx context.Context, workspace, id string) (stri
 }
 
 // RequesterKind says what somebody is to this workspace: member, guest, outsider
-// or bot. userTeam is their home as the event told it, "" for unknown. Who
-// cannot be looked up for good, because Slack does not show them or the app may
-// not ask, is an outsider; a passing failure is an error.
+// or bot. userTeam is their home as the event told it, "" for unknown. Who is
+// deactivated, and who cannot be looked up for good, because Slack does not show
+// them or the app may not ask, is an outsider; a passing failure is an error.
 func (d *Directory) RequesterKind(ctx context.Context, workspace, user, userTeam string) (string, error) {
 	if userTeam != "" && userTeam != workspace {
 		return KindOutsider, nil
 	}
 	p, err := d.Person(ctx, workspace, user)
-	if isRefusal(err) {
+	if isRefusal(err) || err == nil && p.IsDeleted {
 		return KindOutsider, nil
 	}
 	return p.Kind, err

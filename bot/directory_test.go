@@ -72,4 +72,7 @@ func TestDirectoryForgetsWhatChanged(t *testing.T) {
 	if p, err := d.Person(t.Context(), ws, "U0BEN"); err != nil || !p.IsDeleted {
 		t.Errorf("after it: got %+v, %v; want Ben deactivated", p, err)
 	}
+	if kind, err := d.RequesterKind(t.Context(), ws, "U0BEN", ws); kind != KindOutsider || err != nil {
+		t.Errorf("kind of somebody deactivated: got %q, %v; want outsider, who may do least", kind, err)
+	}
 }

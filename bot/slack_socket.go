@@ -227,11 +227,7 @@ func (s *Socket) connect(ctx context.Context, n int) error {
 	if errors.As(sorted, &dead) {
 		return dead
 	}
-	code := "unknown"
-	if err != nil {
-		code = err.Error()
-	}
-	return &TokenError{"app token", code}
+	return &TokenError{"app token", err.Error()}
 }
 
 // read takes what a connection brings until it has ended.
