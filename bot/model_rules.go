@@ -78,7 +78,7 @@ func respond(r Request) Response {
 		}
 		var results []string
 		for _, c := range in.calls {
-			if i := find(made, c, a.at); i >= 0 {
+			if i := madeFor(made, c, a.at); i >= 0 {
 				made[i].used = true
 				results = append(results, made[i].result)
 			} else if c.ID = fmt.Sprintf("rule_%d", len(todo)+1); true {
@@ -116,9 +116,9 @@ func readsOnly(tool string) bool {
 	return false
 }
 
-// find is the index of the earlier call that is c and followed from the message
+// madeFor is the index of the earlier call that is c and followed from the message
 // at, -1 if there is none.
-func find(made []called, c ToolCall, at int) int {
+func madeFor(made []called, c ToolCall, at int) int {
 	args := canonical(c.Args)
 	for i, m := range made {
 		if m.name == c.Name && m.args == args && m.at > at && (!m.used || readsOnly(c.Name)) {
@@ -209,7 +209,7 @@ func (a ask) add(asks []ask, made []called) []ask {
 // actedOn reports whether a call that a asks for has been made.
 func (a ask) actedOn(made []called) bool {
 	for _, c := range understand(a).calls {
-		if find(made, c, a.at) >= 0 {
+		if madeFor(made, c, a.at) >= 0 {
 			return true
 		}
 	}
