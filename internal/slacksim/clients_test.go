@@ -366,15 +366,11 @@ func (in inbox) respond(url, text string) int {
 // press presses a button on the page while the suite looks at the envelope.
 func (in inbox) press(user, ts, action string) slack.InteractionCallback {
 	in.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		control(in.T, in.base, http.MethodPost, "/emulator/interact",
-			`{"user":"`+user+`","channel":"C0ENG","message_ts":"`+ts+`","block_id":"choice","action_id":"`+action+`"}`)
-	}()
+	done := later(in.T, in.base, "/emulator/interact",
+		`{"user":"`+user+`","channel":"C0ENG","message_ts":"`+ts+`","block_id":"choice","action_id":"`+action+`"}`)
 	var press slack.InteractionCallback
 	in.must(json.Unmarshal(in.envelope("interactive").Payload, &press))
-	<-done
+	await(in.T, done, "the page's answer")
 	return press
 }
 
@@ -405,13 +401,10 @@ func (x *suite) sockets() {
 	action := press.ActionCallback.BlockActions[0]
 	x.report("block_actions", m{"user": press.User.ID, "action": action.ActionID, "value": action.Value, "channel": press.Channel.ID, "used": used})
 
-	shown := make(chan any, 1)
-	go func() {
-		shown <- control(x.T, x.base, http.MethodPost, "/emulator/command", `{"user":"U0BEN","channel":"C0ENG","command":"/deskmate","text":"help"}`)["ok"]
-	}()
+	shown := later(x.T, x.base, "/emulator/command", `{"user":"U0BEN","channel":"C0ENG","command":"/deskmate","text":"help"}`)
 	var command slack.SlashCommand
 	x.must(json.Unmarshal(in.envelope("slash_commands").Payload, &command))
-	x.report("slash command", m{"text": command.Text, "user": command.UserID, "ok": await(x.T, shown, "the command's answer")})
+	x.report("slash command", m{"text": command.Text, "user": command.UserID, "ok": await(x.T, shown, "the command's answer")["ok"]})
 	x.converse(in, ben)
 }
 

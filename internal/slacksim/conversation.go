@@ -143,7 +143,7 @@ func readCursor(cursor string) (int, error) {
 	n := 0
 	for _, r := range text {
 		d := strings.IndexRune("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", r)
-		if d < 0 || n > 1<<40 {
+		if d < 0 || n > 1<<56 {
 			return 0, refuse("invalid_cursor")
 		}
 		n = n*36 + d

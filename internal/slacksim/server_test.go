@@ -3,6 +3,7 @@ package slacksim_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -115,24 +116,47 @@ func inner(t *testing.T, r socketmode.Request) map[string]any {
 // control calls one of the emulator's own addresses.
 func control(t *testing.T, base, method, path, body string) map[string]any {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
+	out, err := tryControl(t.Context(), base, method, path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return out
+}
+
+// later posts to an address of the emulator while the test goes on, and hands
+// over the answer.
+func later(t *testing.T, base, path, body string) <-chan map[string]any {
+	t.Helper()
+	answer := make(chan map[string]any, 1)
+	go func() {
+		out, err := tryControl(t.Context(), base, http.MethodPost, path, body)
+		if err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+		answer <- out
+	}()
+	return answer
+}
+
+func tryControl(ctx context.Context, base, method, path, body string) (map[string]any, error) {
+	req, err := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		return nil, err
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	var out map[string]any
 	if err := json.Unmarshal(raw, &out); err != nil {
-		t.Fatalf("%s %s: answer %q: %v", method, path, raw, err)
+		return nil, fmt.Errorf("%s %s: answer %q: %w", method, path, raw, err)
 	}
-	return out
+	return out, nil
 }
 
 func TestMentionIsDeliveredTwiceAndAnsweredInItsThread(t *testing.T) {
