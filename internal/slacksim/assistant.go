@@ -2,6 +2,7 @@ package slacksim
 
 import (
 	"encoding/json"
+	"net/http"
 	"time"
 	"unicode/utf8"
 )
@@ -58,6 +59,58 @@ func setThreadStatus(c *call) (obj, error) {
 	}
 	c.feed.publish(entry{kind: "status", channel: ch, extra: obj{"thread_ts": ts, "status": status, "loading_messages": loading, "app_id": c.who.app.ID}})
 	return nil, nil
+}
+
+// clearStatus ends an app's status in a thread, as its answer does.
+func (s *Server) clearStatus(ch *channel, ts string) {
+	if _, there := ch.statuses[ts]; there {
+		delete(ch.statuses, ts)
+		s.feed.publish(entry{kind: "status", channel: ch, extra: obj{"thread_ts": ts, "status": ""}})
+	}
+}
+
+// serveAssistant opens an assistant thread for someone, or tells the app that
+// they look at another channel beside it.
+func (s *Server) serveAssistant(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		User    string `json:"user"`
+		Event   string `json:"event"` // started or context_changed
+		Context string `json:"context_channel"`
+		Thread  string `json:"thread_ts"`
+	}
+	if !readControl(w, r, &in) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, err := s.person(in.User)
+	a := s.appOf(s.first().ID)
+	switch {
+	case err != nil:
+	case a == nil:
+		err = refuse("app_not_found")
+	case in.Event != "started" && in.Event != "context_changed":
+		err = refuse("unknown_event")
+	}
+	if err != nil {
+		replyControl(w, nil, err)
+		return
+	}
+	ch, _ := s.direct(u.id, a.BotUser)
+	if in.Event == "started" {
+		m := &message{Type: "message", Subtype: "assistant_app_thread", Text: "New Assistant Thread", TS: ch.nextTS(s.clock.Now())}
+		s.author(m, principal{kind: botToken, app: a, user: s.users[a.BotUser]})
+		m.ThreadTS, in.Thread = m.TS, m.TS
+		s.feedMessage("message", ch, ch.add(m, nil))
+	}
+	context := obj{}
+	if in.Context != "" {
+		context = obj{"channel_id": in.Context, "team_id": s.team.ID, "enterprise_id": nil}
+	}
+	kind := "assistant_thread_" + in.Event
+	s.announceTo(a, kind, obj{"type": kind, "event_ts": s.eventTS(),
+		"assistant_thread": obj{"user_id": u.id, "context": context, "channel_id": ch.id, "thread_ts": in.Thread}})
+	replyControl(w, obj{"channel": ch.id, "thread_ts": in.Thread}, nil)
 }
 
 func setThreadTitle(c *call) (obj, error) {

@@ -124,7 +124,7 @@ func (s *Server) post(who principal, d draft) (*message, error) {
 	sl := ch.add(m, parent)
 	sl.stream = d.stream
 	if who.kind == botToken {
-		delete(ch.statuses, orElse(m.ThreadTS, m.TS))
+		s.clearStatus(ch, m.ThreadTS)
 	}
 	ch.trim(s.options.MaxMessages)
 	s.announceMessage(ch, sl)

@@ -151,8 +151,29 @@ func (s *Server) routes() {
 // ServeHTTP answers everything: the Web API, Socket Mode, the page and the
 // emulator's own controls.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.trusted(r) {
+		http.Error(w, "this workspace answers only its own page and local clients", http.StatusForbidden)
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	s.mux.ServeHTTP(w, r)
+}
+
+// slackOrigin is the origin that slack-go names when it opens a WebSocket.
+const slackOrigin = "https://api.slack.com"
+
+// trusted turns away what a foreign web page makes a browser send: cross-origin
+// requests, and names that point at this machine (DNS rebinding). Everyone's
+// token is known here, so that the origin is all there is to go by.
+func (s *Server) trusted(r *http.Request) bool {
+	if o := r.Header.Get("Origin"); o != "" && o != slackOrigin && o != "http://"+r.Host && o != "https://"+r.Host {
+		return false
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	return s.options.AllowNonLoopback || isLoopback(strings.Trim(host, "[]"))
 }
 
 // Start listens on addr (port 0 picks one) and serves until ctx ends or Close is

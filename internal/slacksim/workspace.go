@@ -214,11 +214,10 @@ func (c *channel) trim(limit int) {
 			delete(c.byTS, sl.msg.TS)
 			c.count--
 		}
+		c.top[gone] = nil // the array outlives the slice until it grows again
 		gone++
 	}
-	if gone > 0 {
-		c.top = slices.Clone(c.top[gone:])
-	}
+	c.top = c.top[gone:]
 }
 
 // sees reports whether u may read c: members always, others only public

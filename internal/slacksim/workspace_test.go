@@ -370,6 +370,56 @@ messages: [{channel: C0ONE, user: U0ONE, text: first}, {channel: C0ONE, user: U0
 	}
 }
 
+func TestForeignWebPagesAreTurnedAway(t *testing.T) {
+	t.Parallel()
+	_, base := workspace(t, slacksim.Options{})
+	for _, x := range []struct {
+		origin, host string
+		want         int
+	}{
+		{"", "", http.StatusOK},
+		{base, "", http.StatusOK},
+		{"https://api.slack.com", "", http.StatusOK},
+		{"https://evil.example", "", http.StatusForbidden},
+		{"null", "", http.StatusForbidden},
+		{"", "evil.example", http.StatusForbidden},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/api/auth.test?token="+slacksim.UserToken("U0ADA"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = x.host
+		if x.origin != "" {
+			req.Header.Set("Origin", x.origin)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != x.want {
+			t.Errorf("origin %q, host %q: status %d, want %d", x.origin, x.host, resp.StatusCode, x.want)
+		}
+	}
+}
+
+func TestAssistantThreadIsAnnounced(t *testing.T) {
+	t.Parallel()
+	s, base := workspace(t, slacksim.Options{})
+	w := dial(t, s, base)
+	for _, kind := range []string{"started", "context_changed"} {
+		out := control(t, base, http.MethodPost, "/emulator/assistant", `{"user":"U0BEN","event":"`+kind+`","context_channel":"C0ENG"}`)
+		if out["ok"] != true {
+			t.Fatalf("assistant %s: %v", kind, out)
+		}
+		f := w.read()
+		w.ack(f.EnvelopeID, "")
+		if !strings.Contains(string(f.Payload), `"assistant_thread_`+kind+`"`) {
+			t.Errorf("got %s, want assistant_thread_%s", f.Payload, kind)
+		}
+	}
+}
+
 func TestStartRefusesAddressesThatOthersReach(t *testing.T) {
 	t.Parallel()
 	s, err := slacksim.New(slacksim.Options{})
