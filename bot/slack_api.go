@@ -76,6 +76,9 @@ type APIOptions struct {
 // safe: timeouts, patience with 429, and errors that say what they mean.
 type API struct {
 	client *slack.Client
+	base   string // of the methods' URLs
+	token  string
+	http   *http.Client
 
 	mu   sync.Mutex
 	wait map[string]time.Time // method → not before, after a 429
@@ -86,11 +89,14 @@ func NewAPI(o APIOptions) *API {
 	if o.HTTP == nil {
 		o.HTTP = newHTTPClient()
 	}
-	options := []slack.Option{slack.OptionHTTPClient(o.HTTP), slack.OptionAppLevelToken(o.AppToken)}
+	base := slack.APIURL
 	if o.BaseURL != "" {
-		options = append(options, slack.OptionAPIURL(withSlash(o.BaseURL)))
+		base = withSlash(o.BaseURL)
 	}
-	return &API{client: slack.New(o.BotToken, options...), wait: map[string]time.Time{}}
+	return &API{
+		client: slack.New(o.BotToken, slack.OptionHTTPClient(o.HTTP), slack.OptionAppLevelToken(o.AppToken), slack.OptionAPIURL(base)),
+		base:   base, token: o.BotToken, http: o.HTTP, wait: map[string]time.Time{},
+	}
 }
 
 // newHTTPClient gives each part its own connections, so that ending one does not

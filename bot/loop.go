@@ -1,0 +1,504 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"deskmate/identity"
+	"deskmate/identity/ledger"
+	"deskmate/memory"
+	"deskmate/migrations"
+	"deskmate/scheduler"
+	"deskmate/scheduler/task"
+)
+
+// Limits bound one turn. A turn that meets one ends with a reply that says so.
+type Limits struct {
+	Steps    int           // model calls
+	Tokens   int           // input + output, all calls together
+	Time     time.Duration // from start, or from resumption after a restart
+	Repeat   int           // the same call (tool and arguments) this many times is a loop
+	Attempts int64         // tries of a turn that fails for inner reasons (store, gate) before it is given up
+	Answer   int           // tokens of one model answer
+}
+
+// DefaultLimits suit a chat: minutes of work, not hours.
+func DefaultLimits() Limits {
+	return Limits{Steps: 24, Tokens: 400_000, Time: 10 * time.Minute, Repeat: 3, Attempts: 6, Answer: 4096}
+}
+
+// Loop works turns: it asks the model, does what the model asks for through the
+// gate, and answers. Every field is required unless said otherwise.
+type Loop struct {
+	DB      *migrations.DB
+	Gate    *identity.Gate
+	Ledger  *ledger.Ledger
+	Inbox   *Inbox
+	Outbox  *Outbox
+	Memory  *memory.Memory
+	Duties  *scheduler.Scheduler
+	People  *Directory
+	Model   Model
+	Tools   []Tool
+	Context *ContextBuilder
+	Limits  Limits
+	Faces   Faces
+	Logger  zerolog.Logger
+	Crash   func(point string) // named crash points; nil in production
+}
+
+// TaskThread is the kind of the tasks that work threads.
+const TaskThread = taskThread
+
+// errTime is the cause of a context that ran into Limits.Time.
+var errTime = errors.New("the turn ran out of time")
+
+func (l *Loop) crash(point string) {
+	if l.Crash != nil {
+		l.Crash(point)
+	}
+}
+
+// Running loads the unfinished turn of a thread, nil if there is none.
+func (l *Loop) Running(ctx context.Context, threadKey string) (*Turn, error) {
+	return runningTurn(ctx, l.DB, threadKey)
+}
+
+// Begin makes a turn of the given inbox rows, which it takes. rows must hold at
+// least one message or duty; the first of them is the cause.
+func (l *Loop) Begin(ctx context.Context, lease *task.Lease, rows []Row) (*Turn, error) {
+	cause := rows[0].Event
+	t := &Turn{
+		ID: migrations.NewID("t"), Workspace: cause.Workspace, ThreadKey: lease.Key,
+		Channel: cause.Channel, Thread: cause.Thread, Requester: cause.User,
+		CauseKind: cause.Kind, Cause: cause.Key, State: TurnRunning,
+	}
+	err := l.DB.Write(ctx, func(tx *migrations.Tx) error {
+		if err := lease.Guard(tx); err != nil {
+			return err
+		}
+		if err := t.insert(tx); err != nil {
+			return err
+		}
+		return l.take(tx, t, rows)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("begin turn of %s: %w", lease.Key, err)
+	}
+	l.crash("turn:began")
+	return t, nil
+}
+
+// take hands inbox rows to the turn as message steps.
+func (l *Loop) take(tx *migrations.Tx, t *Turn, rows []Row) error {
+	ids := make([]int64, len(rows))
+	base := len(t.Steps)
+	for i, r := range rows {
+		e := r.Event
+		ids[i] = r.ID
+		if err := t.addAt(tx, base+i, Step{Kind: stepMessage, CallID: e.Key, Event: &e}); err != nil {
+			return err
+		}
+	}
+	return l.Inbox.Take(tx, ids, t.ID)
+}
+
+// Run works t until it ends. It returns nil once the turn is closed and its
+// reply is owed, task.ErrStopped if a human stopped it (the caller closes it),
+// and any other error to be tried again from the last stored step.
+func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.Limits.Time, errTime)
+	defer cancel()
+	faces := l.startFaces(ctx, lease, t)
+	defer faces.close()
+
+	for {
+		if err := l.steer(ctx, lease, t); err != nil {
+			return l.interrupted(ctx, lease, t, faces, err)
+		}
+		open := t.openCalls()
+		if len(open) == 0 {
+			if why := l.exceeded(t); why != "" {
+				return l.finish(ctx, lease, t, faces, nil, TurnFailed, why)
+			}
+			resp, err := l.ask(ctx, lease, t)
+			if err != nil {
+				return l.interrupted(ctx, lease, t, faces, err)
+			}
+			if len(resp.Calls) == 0 {
+				return l.finish(ctx, lease, t, faces, &resp, TurnDone, "")
+			}
+			if err := l.store(ctx, lease, t, Step{Kind: stepModel, Model: &resp}); err != nil {
+				return err
+			}
+			l.crash("turn:model")
+			continue
+		}
+		for _, call := range open {
+			if t.timesCalled(call) >= l.Limits.Repeat-1 {
+				why := fmt.Sprintf("I stopped because I was about to call `%s` with the same arguments for the %s time, which means that I was going round in circles.",
+					call.Name, ordinal(l.Limits.Repeat))
+				return l.finish(ctx, lease, t, faces, nil, TurnFailed, why)
+			}
+			faces.working(call.Name)
+			if err := l.act(ctx, lease, t, call); err != nil {
+				return l.interrupted(ctx, lease, t, faces, err)
+			}
+			faces.worked(call.Name)
+			l.crash("turn:action")
+		}
+	}
+}
+
+// interrupted sorts out why a turn could not go on. Limits and final model
+// errors become replies; stops, shutdowns and inner failures go to the caller.
+func (l *Loop) interrupted(ctx context.Context, lease *task.Lease, t *Turn, faces *faces, err error) error {
+	cause := context.Cause(ctx)
+	var model *ModelError
+	switch {
+	case errors.Is(err, task.ErrFenced):
+		return err
+	case errors.Is(cause, errTime):
+		return l.finish(ctx, lease, t, faces, nil, TurnFailed,
+			fmt.Sprintf("I ran out of time: one request may take %s. Ask me for a smaller piece of it, and I will start from what I have.", l.Limits.Time))
+	case cause != nil:
+		return cause
+	case errors.As(err, &model):
+		return l.finish(ctx, lease, t, faces, nil, TurnFailed,
+			"I could not reach my language model: "+model.Message+". Nothing is lost; mention me again in this thread to try once more.")
+	case lease.Attempts >= l.Limits.Attempts:
+		// Here, not at the edge: the person is told, so the task itself succeeds.
+		l.Logger.Error().Err(err).Str("turn", t.ID).Int64("attempts", lease.Attempts).Msg("turn given up")
+		return l.finish(ctx, lease, t, faces, nil, TurnFailed,
+			"Something inside me failed again and again, so I gave this up. An admin finds the details in the log under `"+t.ID+"`.")
+	}
+	return err
+}
+
+// steer hands the turn what arrived since its last step.
+func (l *Loop) steer(ctx context.Context, lease *task.Lease, t *Turn) error {
+	pending, err := l.Inbox.Pending(ctx, t.ThreadKey)
+	if err != nil {
+		return err
+	}
+	var rows []Row
+	for _, r := range pending {
+		switch {
+		case r.Event.Kind == KindStop, r.Event.Kind == KindDelete && r.Event.TS == t.causeTS():
+			return task.ErrStopped
+		case r.Event.Kind != KindDuty: // a duty's run is work of its own
+			rows = append(rows, r)
+		}
+	}
+	if len(rows) == 0 || t.CauseKind == KindDuty {
+		return nil
+	}
+	return l.DB.Write(ctx, func(tx *migrations.Tx) error {
+		if err := lease.Guard(tx); err != nil {
+			return err
+		}
+		return l.take(tx, t, rows)
+	})
+}
+
+// ask calls the model with the conversation so far.
+func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, error) {
+	messages, err := l.Context.Build(ctx, t)
+	if err != nil {
+		return Response{}, fmt.Errorf("build context of turn %s: %w", t.ID, err)
+	}
+	defs := make([]ToolDef, len(l.Tools))
+	for i, tool := range l.Tools {
+		defs[i] = ToolDef{Name: tool.Name, Description: tool.Description, Schema: tool.Schema}
+	}
+	resp, err := l.Model.Complete(ctx, Request{Messages: messages, Tools: defs, MaxTokens: l.Limits.Answer, User: t.last().User}, nil)
+	if err != nil {
+		return Response{}, err
+	}
+	for i := range resp.Calls { // ids must be unique within the turn: steps are found by them
+		resp.Calls[i].ID = fmt.Sprintf("c%d_%d", len(t.Steps), i)
+	}
+	t.Usage.Input += resp.Usage.Input
+	t.Usage.Output += resp.Usage.Output
+	return resp, nil
+}
+
+// act does one tool call and stores its outcome. What the tool or the gate
+// refused is an outcome too: the model reads why.
+func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCall) error {
+	tool, ok := l.tool(call.Name)
+	if !ok {
+		return l.store(ctx, lease, t, outcomeStep(call, identity.Result{}, fmt.Errorf("there is no tool %q", call.Name)))
+	}
+	e := t.last()
+	place, err := l.place(ctx, t, e)
+	if err != nil {
+		return err
+	}
+	c := Call{Key: callKey(t, call.ID), Turn: t, Event: e, Place: place, ID: call.ID, Args: call.Args}
+	if !json.Valid(call.Args) || !strings.HasPrefix(strings.TrimSpace(string(call.Args)), "{") {
+		return l.store(ctx, lease, t, outcomeStep(call, identity.Result{}, badArgument("the arguments are not a JSON object")))
+	}
+	if tool.Gated {
+		r, err := tool.Run(ctx, c)
+		if err != nil && !isOutcome(err) {
+			return err
+		}
+		return l.store(ctx, lease, t, outcomeStep(call, r, err))
+	}
+	stored := false
+	effect := identity.Effect{
+		Do: func(ctx context.Context) (identity.Result, error) { return tool.Run(ctx, c) },
+		Commit: func(tx *migrations.Tx, r identity.Result, err error) error {
+			if err := lease.Guard(tx); err != nil {
+				return err
+			}
+			stored = true
+			return t.add(tx, outcomeStep(call, r, err))
+		},
+	}
+	if tool.Repeatable {
+		effect.Find = again
+	}
+	target := ""
+	if tool.Target != nil {
+		target = tool.Target(c)
+	}
+	r, err := l.Gate.Do(ctx, identity.Action{
+		Key: c.Key, Workspace: t.Workspace, Turn: t.ID, Cause: e.Key,
+		Requester: e.User, RequesterKind: place.RequesterKind,
+		Channel: t.Channel, ChannelKind: place.ChannelKind, Thread: t.Thread, Target: target,
+		Tool: tool.Name, Class: tool.Class, Args: call.Args,
+	}, effect)
+	if stored {
+		return nil
+	}
+	if err != nil && !isOutcome(err) {
+		return err
+	}
+	return l.store(ctx, lease, t, outcomeStep(call, r, err))
+}
+
+// callKey names a tool call for ever; call ids begin with "c".
+func callKey(t *Turn, call string) string { return "turn:" + t.ID + ":" + call }
+
+// isOutcome tells refusals and failures that the model should read from inner
+// failures that the turn should be tried again for.
+func isOutcome(err error) bool {
+	var denied *identity.DeniedError
+	var argument *argumentError
+	var failed *identity.FailedError
+	return errors.As(err, &denied) || errors.As(err, &argument) || errors.As(err, &failed) ||
+		errors.Is(err, identity.ErrUnknownOutcome) || errors.Is(err, identity.ErrSuspended)
+}
+
+func outcomeStep(call ToolCall, r identity.Result, err error) Step {
+	o := &Outcome{Call: call, Result: r}
+	if err != nil {
+		o.Error = err.Error()
+		o.Unknown = errors.Is(err, identity.ErrUnknownOutcome)
+	}
+	return Step{Kind: stepAction, CallID: call.ID, Outcome: o}
+}
+
+func (l *Loop) tool(name string) (Tool, bool) {
+	for _, t := range l.Tools {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Tool{}, false
+}
+
+// place says where the answer will appear and who asks, with what the
+// directory knows of both.
+func (l *Loop) place(ctx context.Context, t *Turn, e Event) (memory.Place, error) {
+	kind, err := l.People.RequesterKind(ctx, t.Workspace, e.User, e.UserTeam)
+	if err != nil {
+		return memory.Place{}, fmt.Errorf("look up requester %s: %w", e.User, err)
+	}
+	return memory.Place{Workspace: t.Workspace, Channel: t.Channel, ChannelKind: e.ChannelKind, Requester: e.User, RequesterKind: kind}, nil
+}
+
+// store adds one step in a transaction of its own.
+func (l *Loop) store(ctx context.Context, lease *task.Lease, t *Turn, s Step) error {
+	return l.DB.Write(context.WithoutCancel(ctx), func(tx *migrations.Tx) error {
+		if err := lease.Guard(tx); err != nil {
+			return err
+		}
+		return t.add(tx, s)
+	})
+}
+
+// exceeded says which limit the turn has met, "" for none.
+func (l *Loop) exceeded(t *Turn) string {
+	if n := t.modelCalls(); n >= l.Limits.Steps {
+		return fmt.Sprintf("I stopped after %d steps without getting to the end. %s", n, t.didSoFar())
+	}
+	if used := t.Usage.Input + t.Usage.Output; used >= l.Limits.Tokens {
+		return fmt.Sprintf("I stopped because this request used %d tokens, and %d is the limit for one. %s", used, l.Limits.Tokens, t.didSoFar())
+	}
+	return ""
+}
+
+// didSoFar names what a turn has done, for a reply that ends it early.
+func (t *Turn) didSoFar() string {
+	var done []string
+	for _, s := range t.Steps {
+		if s.Outcome != nil && s.Outcome.Error == "" {
+			done = append(done, "`"+s.Outcome.Call.Name+"`")
+		}
+	}
+	if len(done) == 0 {
+		return "Nothing was changed."
+	}
+	return "Done so far: " + strings.Join(done, ", ") + "."
+}
+
+// finish closes the turn: the model's last response or the reason, the reply and
+// the end of its inbox rows are one transaction.
+func (l *Loop) finish(ctx context.Context, lease *task.Lease, t *Turn, f *faces, resp *Response, state, why string) error {
+	f.close()
+	answer := why
+	if resp != nil {
+		answer = strings.TrimSpace(resp.Text)
+		if answer == "" && t.addressed() {
+			answer = "I have nothing to say to that: my model gave an empty answer. Ask me in other words, or ask what I can do here."
+			state, why = TurnFailed, "empty answer"
+		}
+	}
+	if names := t.unconfirmed(); len(names) > 0 {
+		answer += fmt.Sprintf("\n\nI could not confirm whether `%s` took effect. I will not repeat it by myself: please check before you ask for it again.",
+			strings.Join(names, "`, `"))
+	}
+	err := l.DB.Write(context.WithoutCancel(ctx), func(tx *migrations.Tx) error {
+		if err := lease.Guard(tx); err != nil {
+			return err
+		}
+		n := len(t.Steps)
+		if resp != nil {
+			if err := t.addAt(tx, n, Step{Kind: stepModel, Model: resp}); err != nil {
+				return err
+			}
+			n++
+		}
+		return l.close(tx, t, n, state, why, answer)
+	})
+	if err != nil {
+		return fmt.Errorf("finish turn %s: %w", t.ID, err)
+	}
+	l.crash("turn:replied")
+	return nil
+}
+
+// close writes the end of a turn into tx: reply step, owed post, state, inbox.
+func (l *Loop) close(tx *migrations.Tx, t *Turn, n int, state, why, answer string) error {
+	if err := t.addAt(tx, n, Step{Kind: stepReply, Reply: answer}); err != nil {
+		return err
+	}
+	if answer != "" {
+		if err := l.Outbox.Queue(tx, l.reply(t, answer)); err != nil {
+			return err
+		}
+	}
+	if err := t.end(tx, state, why); err != nil {
+		return err
+	}
+	if run := t.run(); run != "" {
+		if err := l.Duties.Ended(tx, run, t.ID, why); err != nil {
+			return err
+		}
+	}
+	return l.Inbox.Done(tx, t.ID)
+}
+
+// reply is the post that answers the turn.
+func (l *Loop) reply(t *Turn, answer string) Post {
+	e := t.last()
+	return Post{
+		Workspace: t.Workspace, Channel: t.Channel, Thread: t.Thread, Key: "turn:" + t.ID + ":reply", Text: answer,
+		Turn: t.ID, Cause: e.Key, Requester: e.User, ChannelKind: e.ChannelKind, Tool: ToolReply,
+	}
+}
+
+// Stop closes a running turn at a human's word: nothing more follows from it,
+// what was owed is cancelled, and the thread learns what had been done. rows are
+// the inbox rows that asked for it.
+func (l *Loop) Stop(ctx context.Context, lease *task.Lease, t *Turn, rows []Row, by string) error {
+	err := l.DB.Write(context.WithoutCancel(ctx), func(tx *migrations.Tx) error {
+		if err := lease.Guard(tx); err != nil {
+			return err
+		}
+		if err := l.Outbox.CancelTurn(tx, t.ID); err != nil {
+			return err
+		}
+		// What was under way on the far side: nobody will look at it any more.
+		open, err := l.Gate.Abandon(tx, t.Workspace, t.ID, callKey(t, "c"))
+		if err != nil {
+			return err
+		}
+		if err := l.take(tx, t, rows); err != nil {
+			return err
+		}
+		if _, err := l.Ledger.Append(tx, ledger.Record{
+			Workspace: t.Workspace, Kind: "turn.stopped", Actor: by, Requester: t.Requester, Turn: t.ID, Channel: t.Channel, Thread: t.Thread,
+		}); err != nil {
+			return fmt.Errorf("record stop of turn %s: %w", t.ID, err)
+		}
+		answer := "Stopped. " + t.didSoFar()
+		if len(open) > 0 {
+			answer += fmt.Sprintf(" It was in the middle of `%s`: I cannot tell whether that took effect, please check.", strings.Join(open, "`, `"))
+		}
+		if n := len(rows); n > 0 && rows[n-1].Event.Kind == KindDelete {
+			answer = "" // the request is gone, and with it the place to answer
+		}
+		return l.close(tx, t, len(t.Steps)+len(rows), TurnStopped, "stopped by "+by, answer)
+	})
+	if err != nil {
+		return fmt.Errorf("stop turn %s: %w", t.ID, err)
+	}
+	return nil
+}
+
+// Say owes a short text to the place of an event, outside any turn.
+func (l *Loop) Say(tx *migrations.Tx, e Event, text string) error {
+	return l.Outbox.Queue(tx, Post{
+		Workspace: e.Workspace, Channel: e.Channel, Thread: e.Thread, Key: "say:" + e.Key, Text: text,
+		Cause: e.Key, Requester: e.User, ChannelKind: e.ChannelKind, Tool: ToolReply,
+	})
+}
+
+// run is the id of the duty's run that caused the turn, "" for none.
+func (t *Turn) run() string {
+	for _, s := range t.Steps {
+		if s.Event != nil {
+			return s.Event.Run
+		}
+	}
+	return ""
+}
+
+func (t *Turn) causeTS() string {
+	for _, s := range t.Steps {
+		if s.Event != nil {
+			return s.Event.TS
+		}
+	}
+	return ""
+}
+
+func ordinal(n int) string {
+	switch n {
+	case 2:
+		return "second"
+	case 3:
+		return "third"
+	}
+	return fmt.Sprintf("%dth", n)
+}

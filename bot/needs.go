@@ -1,0 +1,29 @@
+package bot
+
+// Scope is one OAuth scope that the agent's bot token needs, the Web API methods
+// that it uses it for, and what a workspace loses without it.
+type Scope struct {
+	Name    string
+	Methods []string
+	Without string
+}
+
+// Scopes are all bot scopes in use; manifest.yaml asks for exactly these, and a
+// test holds both against the methods that the code calls.
+// Source: docs.slack.dev/reference/scopes.
+var Scopes = []Scope{
+	{"app_mentions:read", nil, "it does not hear when it is mentioned"},
+	{"channels:history", []string{"conversations.history", "conversations.replies"}, "in public channels it does not hear replies, cannot read threads, and cannot look for a post before repeating it"},
+	{"channels:read", []string{"conversations.info", "conversations.list", "conversations.members"}, "it does not know the names and members of public channels"},
+	{"chat:write", []string{"chat.postMessage", "chat.update", "assistant.threads.setStatus"}, "it cannot answer"},
+	{"groups:history", []string{"conversations.history", "conversations.replies"}, "in private channels it does not hear replies and cannot read threads"},
+	{"groups:read", []string{"conversations.info", "conversations.list", "conversations.members"}, "it does not know the names and members of private channels"},
+	{"im:history", []string{"conversations.history", "conversations.replies"}, "it does not hear direct messages"},
+	{"im:read", []string{"conversations.info", "conversations.list"}, "it does not know its direct messages"},
+	{"im:write", []string{"conversations.open"}, "it cannot open a direct message"},
+	{"metadata.message:read", []string{"conversations.history", "conversations.replies"}, "it cannot tell, after a failure, whether a post went out, and asks a person instead"},
+	{"mpim:history", []string{"conversations.history", "conversations.replies"}, "it does not hear group direct messages"},
+	{"mpim:read", []string{"conversations.info", "conversations.list"}, "it does not know its group direct messages"},
+	{"reactions:write", []string{"reactions.add"}, "it cannot react with an emoji"},
+	{"users:read", []string{"users.info", "users.list"}, "it does not know people's names, time zones and kinds, so that it treats everyone as an outsider"},
+}

@@ -1,0 +1,114 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"deskmate/identity"
+	"deskmate/memory"
+)
+
+// memoryTools are remember, recall and forget.
+func memoryTools(m *memory.Memory, reader *Reader) []Tool {
+	t := memoryTool{m, reader}
+	return []Tool{
+		{Name: "remember", Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
+			Schema: object("text", "the fact, in words that make sense on their own",
+				"scope?", "channel (default: only here) or workspace (everyone; from a public channel only)"),
+			Description: "Keep one fact for the team, with who said it and where."},
+		{Name: "recall", Class: identity.ClassRead, Run: t.recall, Repeatable: true, Schema: object("query", "what to look for, in plain words"),
+			Description: "Search what the team told you and what was said in your threads, as far as this place may see it."},
+		{Name: "forget", Class: identity.ClassWrite, Run: t.forget, Repeatable: true,
+			Schema:      object("query?", "words of the note to forget", "id?", "id of the note, as recall gave it"),
+			Description: "Forget a note for good. If several fit, nothing is forgotten and you get the candidates."},
+	}
+}
+
+type memoryTool struct {
+	memory *memory.Memory
+	reader *Reader
+}
+
+func (t memoryTool) remember(ctx context.Context, c Call) (identity.Result, error) {
+	var a struct{ Text, Scope string }
+	if err := c.decode(&a); err != nil {
+		return identity.Result{}, err
+	}
+	if strings.TrimSpace(a.Text) == "" {
+		return identity.Result{}, badArgument("text is empty")
+	}
+	// A note without its address is better than none: the source is kept anyway.
+	link, _ := t.reader.Permalink(ctx, c.Turn.Workspace, c.Event.Channel, c.Event.TS)
+	note, err := t.memory.Remember(ctx, c.Place, memory.NewNote{
+		Text: a.Text, Scope: a.Scope, Author: c.Event.User, Channel: c.Event.Channel, TS: c.Event.TS, Permalink: link,
+	})
+	if err != nil {
+		return identity.Result{}, memoryFailure("remember that", err)
+	}
+	return text("Remembered as %s, for %s: %s", note.ID, scopeWords(note.Scope), note.Text)
+}
+
+func (t memoryTool) recall(ctx context.Context, c Call) (identity.Result, error) {
+	var a struct{ Query string }
+	if err := c.decode(&a); err != nil {
+		return identity.Result{}, err
+	}
+	found, err := t.memory.Recall(ctx, c.Place, a.Query, 1500)
+	if err != nil {
+		return identity.Result{}, fmt.Errorf("recall: %w", err)
+	}
+	if found == "" {
+		return text("Nothing found that may be shown here.")
+	}
+	return text("%s", found)
+}
+
+func (t memoryTool) forget(ctx context.Context, c Call) (identity.Result, error) {
+	var a struct{ Query, ID string }
+	if err := c.decode(&a); err != nil {
+		return identity.Result{}, err
+	}
+	which := a.ID
+	if which == "" {
+		which = a.Query
+	}
+	if strings.TrimSpace(which) == "" {
+		return identity.Result{}, badArgument("say what to forget: words of the note or its id")
+	}
+	gone, err := t.memory.Forget(ctx, c.Place, which)
+	if err != nil {
+		return identity.Result{}, memoryFailure("forget that", err)
+	}
+	return text("Forgotten for good: %s", gone.ID)
+}
+
+func scopeWords(scope string) string {
+	switch {
+	case scope == "workspace":
+		return "the whole workspace"
+	case strings.HasPrefix(scope, "dm:"):
+		return "this direct message only"
+	}
+	return "this channel"
+}
+
+// memoryFailure words what memory refused for the model; a failure of the store
+// stays an error.
+func memoryFailure(what string, err error) error {
+	var several *memory.AmbiguousError
+	if errors.As(err, &several) {
+		var b strings.Builder
+		for _, n := range several.Candidates {
+			fmt.Fprintf(&b, "\n- %s: %s", n.ID, n.Text)
+		}
+		return badArgument("several notes may be meant, say which by its id:%s", b.String())
+	}
+	for _, known := range []error{memory.ErrNotFound, memory.ErrScope, memory.ErrPlace, memory.ErrEmpty, memory.ErrTooLong} {
+		if errors.Is(err, known) {
+			return badArgument("I could not %s: %v", what, known)
+		}
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,71 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/rs/zerolog"
+
+	"deskmate/bot"
+	"deskmate/identity"
+	"deskmate/memory"
+	"deskmate/migrations"
+)
+
+// Lifecycle follows changes of the workspace: who comes and goes, what channels
+// become, and the end of the installation.
+type Lifecycle struct {
+	DB     *migrations.DB
+	People *bot.Directory
+	Agents *identity.Agents
+	Memory *memory.Memory
+	Logger zerolog.Logger
+}
+
+// Handle takes one change. What was known before is forgotten, so that the next
+// question is answered by Slack.
+func (h *Lifecycle) Handle(ctx context.Context, c bot.Change) error {
+	h.People.Forget(c)
+	switch c.Kind {
+	case "member_joined_channel":
+		return h.write(ctx, c, func(tx *migrations.Tx) error { return h.Memory.Joined(tx, c.Workspace, c.Channel, c.User) })
+	case "member_left_channel":
+		return h.write(ctx, c, func(tx *migrations.Tx) error { return h.Memory.Left(tx, c.Workspace, c.Channel, c.User) })
+	case "channel_shared", "channel_unshared", "channel_archive", "channel_unarchive", "channel_rename", "group_archive", "group_rename":
+		// Asked for at once: what may be shown depends on what the channel is now.
+		if _, err := h.People.Channel(ctx, c.Workspace, c.Channel); err != nil {
+			h.Logger.Warn().Err(err).Str("change", c.Kind).Msg("changed channel not looked up")
+		}
+	case "user_change":
+		if _, err := h.People.Person(ctx, c.Workspace, c.User); err != nil {
+			h.Logger.Warn().Err(err).Str("change", c.Kind).Msg("changed person not looked up")
+		}
+	case "app_uninstalled", "tokens_revoked":
+		return h.suspend(ctx, c)
+	}
+	return nil
+}
+
+func (h *Lifecycle) write(ctx context.Context, c bot.Change, f func(tx *migrations.Tx) error) error {
+	if err := h.DB.Write(ctx, f); err != nil {
+		return fmt.Errorf("follow %s: %w", c.Kind, err)
+	}
+	return nil
+}
+
+// suspend stops an agent whose installation ended: it has no account to act
+// under. A human resumes it after a new installation.
+func (h *Lifecycle) suspend(ctx context.Context, c bot.Change) error {
+	a, err := h.Agents.Get(ctx, c.Workspace)
+	if err != nil {
+		return err
+	}
+	if a.State != identity.StateActive {
+		return nil
+	}
+	if _, err := h.Agents.Suspend(ctx, c.Workspace, "slack", c.Kind); err != nil {
+		return err
+	}
+	h.Logger.Error().Str("workspace", c.Workspace).Str("change", c.Kind).Msg("the installation ended: the agent is suspended")
+	return nil
+}

@@ -1,0 +1,517 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"deskmate/identity"
+	"deskmate/identity/ledger"
+	"deskmate/migrations"
+	"deskmate/scheduler"
+	"deskmate/scheduler/task"
+)
+
+// storeFlags are shared by the commands that work on a store, that of a running
+// server included.
+type storeFlags struct {
+	settingsFlags
+	JSON bool `help:"Print JSON."`
+}
+
+// open opens an existing store; one that is not there is not made by looking.
+func (f storeFlags) open(r *run) (*Store, error) {
+	c, err := f.load(r)
+	if err != nil {
+		return nil, err
+	}
+	path := strings.TrimPrefix(c.Database, "sqlite:")
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("open store: %w (give the right one with --database-url sqlite:PATH)", err)
+	}
+	return openStore(r, c, time.Now, zerolog.Nop(), nil)
+}
+
+// with opens the store, has f work on it, and closes it.
+func (f storeFlags) with(r *run, work func(s *Store) error) error {
+	s, err := f.open(r)
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(s), s.Close())
+}
+
+// only gives the workspace to work on: the one that was named, or the only one.
+func only(ctx context.Context, s *Store, named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	all, err := s.Agents.List(ctx)
+	if err != nil {
+		return "", err
+	}
+	switch len(all) {
+	case 0:
+		return "", errors.New("the store has no agent yet: start deskmate serve once")
+	case 1:
+		return all[0].Workspace, nil
+	}
+	return "", errors.New("the store has several workspaces: name one with --workspace")
+}
+
+type workspaceFlag struct {
+	Workspace string `help:"Slack team id, where the store has several." placeholder:"T…"`
+}
+
+type auditCommand struct {
+	Verify auditVerify `cmd:"" help:"Recompute the whole ledger and compare; exit code 1 if anything was changed."`
+	Tail   auditTail   `cmd:"" help:"Print the newest entries."`
+	Key    auditKey    `cmd:"" help:"Print the public key that checkpoints verify with."`
+}
+
+type auditVerify struct {
+	storeFlags
+	workspaceFlag
+	Checkpoint string `help:"File of signed checkpoints that was kept elsewhere. Default: the one beside the store." placeholder:"FILE"`
+}
+
+// Help implements kong.HelpProvider.
+func (auditVerify) Help() string {
+	return "Example: deskmate audit verify --checkpoint /mnt/elsewhere/deskmate.db.checkpoints"
+}
+
+func (c *auditVerify) Run(r *run) error {
+	return c.with(r, func(s *Store) error {
+		workspaces, err := s.Ledger.Workspaces(r)
+		if err != nil {
+			return err
+		}
+		if c.Workspace != "" {
+			workspaces = []string{c.Workspace}
+		}
+		reports, bad := []ledger.Report{}, 0
+		for _, w := range workspaces {
+			report, err := verifyLedger(r, s, w, c.Checkpoint)
+			if err != nil {
+				return err
+			}
+			if !report.OK() {
+				bad++
+			}
+			reports = append(reports, report)
+		}
+		if c.JSON {
+			if err := printJSON(r.Out, reports); err != nil {
+				return err
+			}
+		} else {
+			for _, report := range reports {
+				printReport(r, report)
+			}
+			if len(reports) == 0 {
+				fmt.Fprintln(r.Out, "The store has no ledger yet.")
+			}
+		}
+		if bad > 0 {
+			return exitError(1)
+		}
+		return nil
+	})
+}
+
+func printReport(r *run, report ledger.Report) {
+	if report.OK() {
+		fmt.Fprintf(r.Out, "%s: %d entries verified, %d checkpoints agree, %d texts erased, root %s\n",
+			report.Workspace, report.Entries, report.Checkpoints, report.Erased, report.Root)
+		return
+	}
+	fmt.Fprintf(r.Out, "%s: THE LEDGER WAS CHANGED (%d entries)\n", report.Workspace, report.Entries)
+	for _, p := range report.Problems {
+		fmt.Fprintf(r.Out, "  - %s\n", p)
+	}
+}
+
+// verifyLedger verifies one workspace's ledger against the anchored checkpoints in
+// the file at path, by default the one beside the store.
+func verifyLedger(ctx context.Context, s *Store, workspace, path string) (ledger.Report, error) {
+	given := path != ""
+	if !given {
+		path = s.DB.Path() + ".checkpoints"
+	}
+	text, err := os.ReadFile(path)
+	if err != nil && (given || !errors.Is(err, os.ErrNotExist)) {
+		return ledger.Report{}, fmt.Errorf("read checkpoints: %w", err)
+	}
+	anchored, err := ledger.ParseAnchors(string(text), s.Keys.Verifier())
+	if err != nil {
+		return ledger.Report{}, fmt.Errorf("read checkpoints in %s: %w", path, err)
+	}
+	return s.Ledger.Verify(ctx, workspace, anchored...)
+}
+
+type auditTail struct {
+	storeFlags
+	workspaceFlag
+	N      int  `short:"n" default:"20" help:"How many."`
+	Follow bool `short:"f" help:"Go on as entries are appended."`
+}
+
+// Help implements kong.HelpProvider.
+func (auditTail) Help() string { return "Example: deskmate audit tail -n 50 --follow" }
+
+func (c *auditTail) Run(r *run) error {
+	return c.with(r, func(s *Store) error {
+		workspace, err := only(r, s, c.Workspace)
+		if err != nil {
+			return err
+		}
+		from := int64(-1)
+		for {
+			entries, err := s.Ledger.Tail(r, workspace, from, max(1, c.N))
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				if err := c.print(r, e); err != nil {
+					return err
+				}
+				from = e.Seq + 1
+			}
+			if !c.Follow {
+				return nil
+			}
+			from = max(from, 0)
+			wait := time.NewTimer(500 * time.Millisecond)
+			select {
+			case <-wait.C:
+			case <-r.Done():
+				return nil
+			}
+		}
+	})
+}
+
+func (c *auditTail) print(r *run, e ledger.Entry) error {
+	if c.JSON {
+		return json.NewEncoder(r.Out).Encode(e)
+	}
+	var f struct{ Tool, Requester, Channel, Decision, Outcome, Actor string }
+	if err := json.Unmarshal(e.Leaf, &f); err != nil {
+		return fmt.Errorf("read entry %d: %w", e.Seq, err)
+	}
+	line := fmt.Sprintf("%6d  %s  %-14s", e.Seq, e.At.Format("2006-01-02 15:04:05.000"), e.Kind)
+	for _, part := range []string{f.Tool, f.Decision, f.Outcome, f.Channel, orDash("for", f.Requester), orDash("by", f.Actor)} {
+		if part != "" {
+			line += "  " + part
+		}
+	}
+	_, err := fmt.Fprintln(r.Out, line)
+	return err
+}
+
+func orDash(word, v string) string {
+	if v == "" {
+		return ""
+	}
+	return word + " " + v
+}
+
+type auditKey struct{ storeFlags }
+
+func (c *auditKey) Run(r *run) error {
+	return c.with(r, func(s *Store) error {
+		_, err := fmt.Fprintln(r.Out, s.Keys.Verifier())
+		return err
+	})
+}
+
+type agentCommand struct {
+	Show    agentShow    `cmd:"" help:"Show the agent: state, sponsor, charter."`
+	Suspend agentSuspend `cmd:"" help:"Stop everything at the next action."`
+	Resume  agentResume  `cmd:"" help:"Let a suspended agent work again."`
+	Retire  agentRetire  `cmd:"" help:"End the agent for good."`
+}
+
+type agentShow struct {
+	storeFlags
+	workspaceFlag
+}
+
+func (c *agentShow) Run(r *run) error {
+	return c.with(r, func(s *Store) error {
+		workspace, err := only(r, s, c.Workspace)
+		if err != nil {
+			return err
+		}
+		a, err := s.Agents.Get(r, workspace)
+		if err != nil {
+			return err
+		}
+		return c.show(r, a)
+	})
+}
+
+func (f storeFlags) show(r *run, a identity.Agent) error {
+	if f.JSON {
+		return printJSON(r.Out, a)
+	}
+	_, err := fmt.Fprintf(r.Out, "%s (%s) in %s: %s", a.Name, a.User, a.Workspace, a.State)
+	if a.Reason != "" {
+		fmt.Fprintf(r.Out, ", by %s: %s", a.ChangedBy, a.Reason)
+	}
+	fmt.Fprintf(r.Out, "\nsponsor: %s\n", a.Sponsor)
+	return err
+}
+
+type agentChange struct {
+	storeFlags
+	workspaceFlag
+	Reason string `required:"" help:"Why; it is kept in the ledger."`
+}
+
+func (c *agentChange) change(r *run, do func(s *Store, workspace, by string) (identity.Agent, error)) error {
+	return c.with(r, func(s *Store) error {
+		workspace, err := only(r, s, c.Workspace)
+		if err != nil {
+			return err
+		}
+		a, err := do(s, workspace, human(r.Getenv))
+		if err != nil {
+			return err
+		}
+		return c.show(r, a)
+	})
+}
+
+type (
+	agentSuspend struct{ agentChange }
+	agentResume  struct{ agentChange }
+	agentRetire  struct{ agentChange }
+)
+
+// Help implements kong.HelpProvider.
+func (agentSuspend) Help() string {
+	return `Example: deskmate agent suspend --reason "it posts too much"`
+}
+
+func (c *agentSuspend) Run(r *run) error {
+	return c.change(r, func(s *Store, w, by string) (identity.Agent, error) { return s.Agents.Suspend(r, w, by, c.Reason) })
+}
+
+func (c *agentResume) Run(r *run) error {
+	return c.change(r, func(s *Store, w, by string) (identity.Agent, error) { return s.Agents.Resume(r, w, by, c.Reason) })
+}
+
+func (c *agentRetire) Run(r *run) error {
+	return c.change(r, func(s *Store, w, by string) (identity.Agent, error) { return s.Agents.Retire(r, w, by, c.Reason) })
+}
+
+type dutyCommand struct {
+	List   dutyList   `cmd:"" help:"List duties."`
+	Show   dutyShow   `cmd:"" help:"Show a duty with its next times and its runs."`
+	Pause  dutyPause  `cmd:"" help:"Pause a duty until it is resumed."`
+	Resume dutyResume `cmd:"" help:"Let a paused duty run again."`
+	Delete dutyDelete `cmd:"" help:"End a duty for good."`
+}
+
+type dutyList struct {
+	storeFlags
+	workspaceFlag
+	Channel string `help:"Only those that report to this channel." placeholder:"C…"`
+	Owner   string `help:"Only those of this person." placeholder:"U…"`
+	All     bool   `help:"Those that are done or deleted too."`
+}
+
+// Help implements kong.HelpProvider.
+func (dutyList) Help() string { return "Example: deskmate duty list --owner U012AB3CD" }
+
+func (c *dutyList) Run(r *run) error {
+	return c.with(r, func(s *Store) error {
+		all, err := s.Duties.List(r, scheduler.Filter{Workspace: c.Workspace, Channel: c.Channel, Owner: c.Owner, Deleted: c.All})
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			if all == nil {
+				all = []scheduler.Duty{}
+			}
+			return printJSON(r.Out, all)
+		}
+		for _, d := range all {
+			fmt.Fprintf(r.Out, "%s  %-7s %s\n    %s; next %s; in %s; owner %s\n", d.ID, d.State, d.Title, d.When, when(d.NextAt), d.Channel, d.Owner)
+		}
+		if len(all) == 0 {
+			fmt.Fprintln(r.Out, "No duties.")
+		}
+		return nil
+	})
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Format("Mon 2006-01-02 15:04 MST")
+}
+
+type dutyID struct {
+	storeFlags
+	ID string `arg:"" help:"Id of the duty, as duty list shows it."`
+}
+
+type (
+	dutyShow   struct{ dutyID }
+	dutyPause  struct{ dutyID }
+	dutyResume struct{ dutyID }
+	dutyDelete struct{ dutyID }
+)
+
+func (c *dutyShow) Run(r *run) error {
+	return c.with(r, func(s *Store) error {
+		d, err := s.Duties.Get(r, c.ID)
+		if err != nil {
+			return err
+		}
+		runs, err := s.Duties.Runs(r, c.ID, 10)
+		if err != nil {
+			return err
+		}
+		next := d.Schedule.Times(s.DB.Now(), 5)
+		if c.JSON {
+			return printJSON(r.Out, map[string]any{"duty": d, "next": next, "runs": runs})
+		}
+		fmt.Fprintf(r.Out, "%s: %s (%s)\n%s\nwhat: %s\nin %s, owner %s, missed times: %s\n", d.ID, d.Title, d.State, d.When, d.Prompt, d.Channel, d.Owner, d.CatchUp)
+		for _, t := range next {
+			fmt.Fprintf(r.Out, "next  %s\n", when(t))
+		}
+		for _, x := range runs {
+			fmt.Fprintf(r.Out, "run   %s  %s  %s\n", when(x.DueAt), x.State, x.Error)
+		}
+		return nil
+	})
+}
+
+func (c *dutyID) change(r *run, do func(s *Store, by string) (scheduler.Duty, error)) error {
+	return c.with(r, func(s *Store) error {
+		d, err := do(s, human(r.Getenv))
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(r.Out, d)
+		}
+		_, err = fmt.Fprintf(r.Out, "%s is %s.\n", d.ID, d.State)
+		return err
+	})
+}
+
+func (c *dutyPause) Run(r *run) error {
+	return c.change(r, func(s *Store, by string) (scheduler.Duty, error) { return s.Duties.Pause(r, c.ID, by) })
+}
+
+func (c *dutyResume) Run(r *run) error {
+	return c.change(r, func(s *Store, by string) (scheduler.Duty, error) { return s.Duties.Resume(r, c.ID, by) })
+}
+
+func (c *dutyDelete) Run(r *run) error {
+	return c.change(r, func(s *Store, by string) (scheduler.Duty, error) { return s.Duties.Delete(r, c.ID, by) })
+}
+
+type backupCommand struct {
+	storeFlags
+	Path string `arg:"" help:"File to make; it must not exist."`
+}
+
+// Help implements kong.HelpProvider.
+func (backupCommand) Help() string { return "Example: deskmate backup /backups/deskmate-monday.db" }
+
+func (c *backupCommand) Run(r *run) error {
+	return c.with(r, func(s *Store) error {
+		if err := migrations.Backup(r, s.DB, c.Path); err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(r.Out, map[string]string{"backup": c.Path})
+		}
+		_, err := fmt.Fprintf(r.Out, "Copied to %s and checked. The key file is not in it.\n", c.Path)
+		return err
+	})
+}
+
+type doctorCommand struct {
+	storeFlags
+	Fast bool `help:"Leave out reading the whole file and ledger."`
+}
+
+// Help implements kong.HelpProvider.
+func (doctorCommand) Help() string { return "Example: deskmate doctor --json" }
+
+func (c *doctorCommand) Run(r *run) error {
+	return c.with(r, func(s *Store) error {
+		var all []finding
+		add := func(what string, err error, ok string) {
+			f := finding{What: what, OK: err == nil, Detail: ok}
+			if err != nil {
+				f.Detail = err.Error()
+			}
+			all = append(all, f)
+		}
+		add("store", nil, s.DB.Path())
+		if !c.Fast {
+			add("file", migrations.Check(r, s.DB), "whole")
+		}
+		agents, err := s.Agents.List(r)
+		add("agents", err, plural(len(agents), "agent"))
+		for _, a := range agents {
+			f := finding{What: "agent in " + a.Workspace, OK: a.State == identity.StateActive, Detail: a.State}
+			if a.Reason != "" {
+				f.Detail += ": " + a.Reason
+			}
+			all = append(all, f)
+			if a.Sponsor == "" {
+				all = append(all, finding{What: "sponsor in " + a.Workspace, OK: true, Warning: true, Detail: "nobody answers for the agent: set DESKMATE_SPONSOR"})
+			}
+			if !c.Fast {
+				report, err := verifyLedger(r, s, a.Workspace, "")
+				if err == nil && !report.OK() {
+					err = fmt.Errorf("it was changed: %s", report.Problems[0])
+				}
+				add("ledger of "+a.Workspace, err, plural(int(report.Entries), "entry")+" verified")
+			}
+		}
+		more, err := taskFindings(r, s)
+		if err != nil {
+			return err
+		}
+		return report(r, append(all, more...), c.JSON)
+	})
+}
+
+// taskFindings are the tasks that fail and those that nobody works.
+func taskFindings(ctx context.Context, s *Store) ([]finding, error) {
+	var all []finding
+	failing, err := task.Failing(ctx, s.DB, 10)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range failing {
+		all = append(all, finding{What: "task " + t.Key, Detail: fmt.Sprintf("failed %d times: %s", t.Attempts, t.LastError)})
+	}
+	late, err := task.Overdue(ctx, s.DB, s.DB.Now().Add(-2*time.Minute), 10)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range late {
+		all = append(all, finding{What: "task " + t.Key, OK: true, Warning: true, Detail: "was due " + when(t.Due) + " and waits: is deskmate serve running?"})
+	}
+	if len(all) == 0 {
+		all = append(all, finding{What: "tasks", OK: true, Detail: "none fails, none is late"})
+	}
+	return all, nil
+}

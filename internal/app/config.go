@@ -1,0 +1,336 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is everything that a running Deskmate is told from outside.
+type Config struct {
+	BotToken      string
+	AppToken      string
+	SigningSecret string
+	SlackAPI      string // base URL of the Web API, with a trailing slash
+
+	OpenAIKey      string
+	OpenAIURL      string // "" is the provider's own
+	Model          string
+	ModelFallbacks []string
+
+	Database string // "sqlite:PATH"
+	KeyFile  string
+	Addr     string // HOST:PORT of the HTTP side; "" serves none
+
+	AgentName string
+	Charter   string
+	Sponsor   string // Slack user id
+
+	TurnSteps  int
+	TurnTokens int
+	TurnTime   time.Duration
+	PostEvery  time.Duration
+	LogLevel   string
+
+	sources map[string]string // setting name → where its value came from
+}
+
+// A setting is one value that can come from a flag, the environment or the
+// config file, in this order; else it has its default.
+type setting struct {
+	name     string // flag and config file key, with - in flags and _ in the file
+	env      string
+	fallback string
+	secret   bool
+	expects  string // what a right value looks like, for error messages
+	help     string
+	set      func(c *Config, v string) error
+}
+
+// settings is the one list that flags, environment, file, checks and the
+// reference page are made from.
+var settings = []setting{
+	{name: "slack_bot_token", env: "SLACK_BOT_TOKEN", secret: true, expects: "a bot token that starts with xoxb-", help: "bot token of the Slack app",
+		set: func(c *Config, v string) error { c.BotToken = v; return prefixed(v, "xoxb-", "xoxe.xoxb-") }},
+	{name: "slack_app_token", env: "SLACK_APP_TOKEN", secret: true, expects: "an app-level token that starts with xapp-", help: "app-level token with connections:write, for Socket Mode",
+		set: func(c *Config, v string) error { c.AppToken = v; return prefixed(v, "xapp-") }},
+	{name: "slack_signing_secret", env: "SLACK_SIGNING_SECRET", secret: true, expects: "the signing secret of the app's Basic Information page", help: "checks requests that Slack sends by HTTP",
+		set: func(c *Config, v string) error { c.SigningSecret = v; return nil }},
+	{name: "slack_api_url", env: "SLACK_API_URL", fallback: "https://slack.com/api/", expects: "an https URL, or http on this machine (127.0.0.1, localhost, [::1])", help: "base URL of the Slack Web API",
+		set: func(c *Config, v string) error {
+			c.SlackAPI = strings.TrimRight(v, "/") + "/"
+			return checkURL(v)
+		}},
+	{name: "openai_api_key", env: "OPENAI_API_KEY", secret: true, expects: "the key of the model server", help: "key for the model server",
+		set: func(c *Config, v string) error { c.OpenAIKey = v; return nil }},
+	{name: "openai_base_url", env: "OPENAI_BASE_URL", expects: "an http or https URL such as http://localhost:11434/v1", help: "model server that speaks chat completions",
+		set: func(c *Config, v string) error {
+			c.OpenAIURL = strings.TrimRight(v, "/")
+			return checkHTTP(v)
+		}},
+	{name: "model", env: "DESKMATE_MODEL", expects: "a model name that the server knows", help: "model to use; without key and URL the built-in rules answer",
+		set: func(c *Config, v string) error { c.Model = v; return nil }},
+	{name: "model_fallbacks", env: "DESKMATE_MODEL_FALLBACKS", expects: "model names, separated by commas", help: "models to try when the first one fails",
+		set: func(c *Config, v string) error {
+			for _, m := range strings.Split(v, ",") {
+				if m = strings.TrimSpace(m); m != "" {
+					c.ModelFallbacks = append(c.ModelFallbacks, m)
+				}
+			}
+			return nil
+		}},
+	{name: "database_url", env: "DESKMATE_DATABASE_URL", fallback: "sqlite:deskmate.db", expects: "sqlite:PATH", help: "where everything is kept",
+		set: func(c *Config, v string) error {
+			c.Database = v
+			if !strings.HasPrefix(v, "sqlite:") || v == "sqlite:" {
+				return errors.New("this build stores in SQLite only")
+			}
+			return nil
+		}},
+	{name: "key_file", env: "DESKMATE_KEY_FILE", expects: "a path", help: "master key, made with mode 0600 on first use (default: beside the database)",
+		set: func(c *Config, v string) error { c.KeyFile = v; return nil }},
+	{name: "addr", env: "DESKMATE_ADDR", fallback: "127.0.0.1:8790", expects: "HOST:PORT, port 0 picks one", help: "address of the HTTP side: health, metrics, Slack's requests",
+		set: func(c *Config, v string) error { c.Addr = v; return checkAddr(v) }},
+	{name: "agent_name", env: "DESKMATE_AGENT_NAME", fallback: "Deskmate", expects: "a name", help: "what the agent calls itself",
+		set: func(c *Config, v string) error { c.AgentName = v; return nil }},
+	{name: "charter", env: "DESKMATE_CHARTER", expects: "text", help: "standing instructions for the agent",
+		set: func(c *Config, v string) error { c.Charter = v; return nil }},
+	{name: "sponsor", env: "DESKMATE_SPONSOR", expects: "a Slack user id such as U012AB3CD", help: "the human who answers for the agent",
+		set: func(c *Config, v string) error { c.Sponsor = v; return prefixed(v, "U", "W") }},
+	{name: "turn_steps", env: "DESKMATE_TURN_STEPS", fallback: "24", expects: "a whole number from 1 to 200", help: "model calls that one request may take",
+		set: func(c *Config, v string) error { return whole(&c.TurnSteps, v, 1, 200) }},
+	{name: "turn_tokens", env: "DESKMATE_TURN_TOKENS", fallback: "400000", expects: "a whole number from 1000 to 10000000", help: "tokens that one request may take",
+		set: func(c *Config, v string) error { return whole(&c.TurnTokens, v, 1000, 10_000_000) }},
+	{name: "turn_time", env: "DESKMATE_TURN_TIME", fallback: "10m", expects: "a duration from 10s to 2h, such as 10m", help: "time that one request may take",
+		set: func(c *Config, v string) error {
+			d, err := time.ParseDuration(v)
+			c.TurnTime = d
+			if err == nil && (d < 10*time.Second || d > 2*time.Hour) {
+				err = errors.New("out of range")
+			}
+			return err
+		}},
+	{name: "post_every", env: "DESKMATE_POST_EVERY", fallback: "1s", expects: "a duration from 0s to 1m; Slack wants 1s", help: "distance between two posts in a channel; edits keep three times that",
+		set: func(c *Config, v string) error {
+			d, err := time.ParseDuration(v)
+			c.PostEvery = d
+			if err == nil && (d < 0 || d > time.Minute) {
+				err = errors.New("out of range")
+			}
+			return err
+		}},
+	{name: "log_level", env: "DESKMATE_LOG_LEVEL", fallback: "info", expects: "debug, info, warn or error", help: "how much is logged",
+		set: func(c *Config, v string) error {
+			c.LogLevel = v
+			switch v {
+			case "debug", "info", "warn", "error":
+				return nil
+			}
+			return errors.New("not a level")
+		}},
+}
+
+// ConfigError lists every wrong value with its name, where it came from and
+// what was expected.
+type ConfigError struct{ Problems []string }
+
+func (e *ConfigError) Error() string {
+	return "the configuration has " + plural(len(e.Problems), "problem") + ":\n  - " + strings.Join(e.Problems, "\n  - ")
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// LoadConfig resolves all settings: flags (by setting name) first, then the
+// environment, then the YAML file at path ("" for none), then defaults. Errors
+// are *ConfigError, or the file's.
+func LoadConfig(flags map[string]string, getenv func(string) string, path string) (Config, error) {
+	file, err := readConfigFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	c := Config{sources: map[string]string{}}
+	var problems []string
+	for _, s := range settings {
+		v, from := s.fallback, "default"
+		if f, ok := file[s.name]; ok {
+			v, from = f.value, fmt.Sprintf("%s line %d", path, f.line)
+		}
+		if e := getenv(s.env); e != "" {
+			v, from = e, "environment "+s.env
+		}
+		if f, ok := flags[s.name]; ok && f != "" {
+			v, from = f, "flag --"+strings.ReplaceAll(s.name, "_", "-")
+		}
+		delete(file, s.name)
+		if v == "" {
+			continue
+		}
+		c.sources[s.name] = from
+		if err := s.set(&c, v); err != nil {
+			shown := strconv.Quote(v)
+			if s.secret {
+				shown = "the value"
+			}
+			problems = append(problems, fmt.Sprintf("%s (from %s): %s is wrong (%v); expected %s", s.name, from, shown, err, s.expects))
+		}
+	}
+	for name, f := range file {
+		problems = append(problems, fmt.Sprintf("%s (from %s line %d): there is no such setting%s", name, path, f.line, nearest(name)))
+	}
+	sort.Strings(problems)
+	if len(problems) > 0 {
+		return Config{}, &ConfigError{problems}
+	}
+	if c.KeyFile == "" {
+		c.KeyFile = strings.TrimSuffix(strings.TrimPrefix(c.Database, "sqlite:"), ".db") + ".key"
+	}
+	return c, nil
+}
+
+// Source says where a setting's value came from, "" where it has none.
+func (c Config) Source(name string) string { return c.sources[name] }
+
+type fileValue struct {
+	value string
+	line  int
+}
+
+// readConfigFile reads a flat YAML mapping of setting names to scalars.
+func readConfigFile(path string) (map[string]fileValue, error) {
+	values := map[string]fileValue{}
+	if path == "" {
+		return values, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config file: %w", err)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(b, &root); err != nil {
+		return nil, &ConfigError{[]string{fmt.Sprintf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))}}
+	}
+	if len(root.Content) == 0 {
+		return values, nil
+	}
+	top := root.Content[0]
+	if top.Kind != yaml.MappingNode {
+		return nil, &ConfigError{[]string{fmt.Sprintf("%s line %d: expected lines of the form name: value", path, top.Line)}}
+	}
+	var problems []string
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		k, v := top.Content[i], top.Content[i+1]
+		switch _, twice := values[k.Value]; {
+		case twice:
+			problems = append(problems, fmt.Sprintf("%s (from %s line %d): is given twice", k.Value, path, k.Line))
+		case v.Kind == yaml.SequenceNode:
+			var items []string
+			for _, item := range v.Content {
+				items = append(items, item.Value)
+			}
+			values[k.Value] = fileValue{strings.Join(items, ","), k.Line}
+		case v.Kind != yaml.ScalarNode:
+			problems = append(problems, fmt.Sprintf("%s (from %s line %d): expected a single value", k.Value, path, k.Line))
+		default:
+			values[k.Value] = fileValue{v.Value, k.Line}
+		}
+	}
+	if len(problems) > 0 {
+		return nil, &ConfigError{problems}
+	}
+	return values, nil
+}
+
+// nearest suggests the setting that a wrong name most likely meant.
+func nearest(name string) string {
+	best, score := "", 0
+	for _, s := range settings {
+		n := 0
+		for n < len(name) && n < len(s.name) && name[n] == s.name[n] {
+			n++
+		}
+		if strings.Contains(s.name, name) || strings.Contains(name, s.name) {
+			n += len(name)
+		}
+		if n > score {
+			best, score = s.name, n
+		}
+	}
+	if score < 3 {
+		return "; deskmate serve --help lists them"
+	}
+	return "; did you mean " + best + "?"
+}
+
+func prefixed(v string, prefixes ...string) error {
+	for _, p := range prefixes {
+		if strings.HasPrefix(v, p) && len(v) > len(p) && !strings.ContainsAny(v, " \t\r\n") {
+			return nil
+		}
+	}
+	return errors.New("it has another form")
+}
+
+// checkURL accepts https anywhere and http only where nobody else listens in.
+func checkURL(v string) error {
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" {
+		return errors.New("not a URL")
+	}
+	switch u.Scheme {
+	case "https":
+		return nil
+	case "http":
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+			return nil
+		}
+		return errors.New("tokens would travel unencrypted")
+	}
+	return errors.New("not an http URL")
+}
+
+func checkHTTP(v string) error {
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errors.New("not an http URL")
+	}
+	return nil
+}
+
+func checkAddr(v string) error {
+	if v == "off" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return errors.New("not HOST:PORT")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return errors.New("not a port")
+	}
+	return nil
+}
+
+func whole(to *int, v string, least, most int) error {
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		return errors.New("not a whole number")
+	}
+	*to = n
+	if n < least || n > most {
+		return errors.New("out of range")
+	}
+	return nil
+}

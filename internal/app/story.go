@@ -1,0 +1,195 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"deskmate/internal/slacksim"
+)
+
+// The demo's cast and places, as the emulator's default workspace has them.
+const (
+	ada      = "U0ADA"
+	ben      = "U0BEN"
+	chloe    = "U0CHLOE"
+	agent    = "U0DESKMATE"
+	general  = "C0GENERAL"
+	eng      = "C0ENG"
+	leads    = "C0LEADS"
+	toAgent  = "<@" + agent + "> "
+	sceneMax = 20 * time.Second
+)
+
+// story plays the product's main job in an emulated workspace and checks each
+// step as a person would: by what appears in Slack.
+type story struct {
+	base   string
+	out    io.Writer
+	quiet  bool
+	clock  *slacksim.Clock
+	verify func(ctx context.Context) (string, error) // audits the ledger, says what it found
+	people map[string]*slacksim.Person
+	views  map[string]*slacksim.Watch
+	thread string // of the first scene, where the second goes on
+}
+
+type scene struct {
+	title string
+	play  func(ctx context.Context) error
+}
+
+// run plays all scenes in order; the first that fails ends the story.
+func (s *story) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.people, s.views = map[string]*slacksim.Person{}, map[string]*slacksim.Watch{}
+	for _, id := range []string{ada, ben, chloe} {
+		s.people[id] = slacksim.NewPerson(s.base, id)
+		w, err := s.people[id].Watch(ctx)
+		if err != nil {
+			return fmt.Errorf("watch the workspace: %w", err)
+		}
+		s.views[id] = w
+	}
+	scenes := []scene{
+		{"Ada asks it to remember something, in #eng", s.remember},
+		{"Ben asks in the same thread, without a mention", s.recall},
+		{"What is said in #leads stays in #leads", s.private},
+		{"Ben gives it a duty in #general", s.duty},
+		{"The clock moves on, and the duty is done", s.fires},
+		{"Everything it did is in the ledger, and the ledger verifies", s.audit},
+	}
+	for i, c := range scenes {
+		s.say("\n%d. %s\n", i+1, c.title)
+		began := time.Now()
+		ctx, cancel := context.WithTimeoutCause(ctx, sceneMax, errors.New("nothing came in time"))
+		err := c.play(ctx)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("scene %d, %q: %w", i+1, c.title, err)
+		}
+		s.say("   ✓ %d ms\n", time.Since(began).Milliseconds())
+	}
+	return nil
+}
+
+func (s *story) say(format string, args ...any) {
+	if !s.quiet {
+		fmt.Fprintf(s.out, format, args...)
+	}
+}
+
+// ask lets a person say text and waits for the agent's answer in its thread that
+// holds want (any case).
+func (s *story) ask(ctx context.Context, who, channel, thread, text, want string) (string, error) {
+	ts, err := s.people[who].Say(ctx, channel, thread, text)
+	if err != nil {
+		return "", err
+	}
+	s.say("   %s: %s\n", s.name(who), s.plain(text))
+	root := thread
+	if root == "" {
+		root = ts
+	}
+	answer, err := s.views[who].Wait(ctx, func(m slacksim.Seen) bool {
+		return m.User == agent && m.Channel == channel && m.Thread == root && m.TS > ts
+	})
+	if err != nil {
+		return "", fmt.Errorf("wait for an answer to %q: %w", text, err)
+	}
+	s.say("   deskmate: %s\n", s.plain(answer.Text))
+	if !strings.Contains(strings.ToLower(answer.Text), strings.ToLower(want)) {
+		return "", fmt.Errorf("the answer to %q does not hold %q: %s", text, want, answer.Text)
+	}
+	return root, nil
+}
+
+func (s *story) remember(ctx context.Context) error {
+	root, err := s.ask(ctx, ada, eng, "", toAgent+"remember that the release freeze starts on Thursday at 17:00", "release freeze")
+	s.thread = root
+	return err
+}
+
+func (s *story) recall(ctx context.Context) error {
+	_, err := s.ask(ctx, ben, eng, s.thread, "when does the release freeze start?", "Thursday at 17:00")
+	return err
+}
+
+func (s *story) private(ctx context.Context) error {
+	const secret = "Falcon"
+	if _, err := s.ask(ctx, chloe, leads, "", toAgent+"remember that the code name of the merger is "+secret, secret); err != nil {
+		return err
+	}
+	ts, err := s.people[ben].Say(ctx, general, "", toAgent+"what do you know about the code name of the merger?")
+	if err != nil {
+		return err
+	}
+	s.say("   Ben: what do you know about the code name of the merger?\n")
+	answer, err := s.views[ben].Wait(ctx, func(m slacksim.Seen) bool { return m.User == agent && m.Thread == ts })
+	if err != nil {
+		return fmt.Errorf("wait for an answer in #general: %w", err)
+	}
+	s.say("   deskmate: %s\n", s.plain(answer.Text))
+	if strings.Contains(answer.Text, secret) {
+		return fmt.Errorf("what was said in #leads was shown in #general: %s", answer.Text)
+	}
+	if _, err := s.ask(ctx, ada, leads, "", toAgent+"what do you know about the code name of the merger?", secret); err != nil {
+		return fmt.Errorf("it does not know in #leads what it was told there: %w", err)
+	}
+	return nil
+}
+
+const dutyText = "Stand-up time"
+
+func (s *story) duty(ctx context.Context) error {
+	_, err := s.ask(ctx, ben, general, "", toAgent+"every weekday at 9:30 post "+dutyText, "every weekday at 09:30")
+	return err
+}
+
+func (s *story) fires(ctx context.Context) error {
+	before := s.clock.Now()
+	// Ben's zone decides what 9:30 is; four days on there was a weekday's 9:30 in
+	// every zone, and by the default catch-up policy missed times are one run.
+	s.clock.Advance(96 * time.Hour)
+	s.say("   (the clock moves from %s to %s)\n", before.UTC().Format("Mon 2 Jan 15:04"), s.clock.Now().UTC().Format("Mon 2 Jan 15:04 UTC"))
+	m, err := s.views[ben].Wait(ctx, func(m slacksim.Seen) bool {
+		return m.User == agent && m.Channel == general && (m.Thread == "" || m.Thread == m.TS) && strings.Contains(m.Text, dutyText)
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the duty to be done: %w", err)
+	}
+	s.say("   deskmate: %s\n", s.plain(m.Text))
+	return nil
+}
+
+func (s *story) audit(ctx context.Context) error {
+	found, err := s.verify(ctx)
+	if err != nil {
+		return err
+	}
+	s.say("   %s\n", found)
+	return nil
+}
+
+func (s *story) name(id string) string {
+	switch id {
+	case ada:
+		return "Ada"
+	case ben:
+		return "Ben"
+	case chloe:
+		return "Chloe"
+	}
+	return id
+}
+
+// plain is text as a terminal shows it.
+func (s *story) plain(text string) string {
+	text = strings.NewReplacer("<@"+agent+">", "@deskmate", "<@"+ada+">", "@Ada", "<@"+ben+">", "@Ben", "<@"+chloe+">", "@Chloe",
+		"&lt;", "<", "&gt;", ">", "&amp;", "&").Replace(text)
+	return strings.ReplaceAll(text, "\n", "\n             ")
+}

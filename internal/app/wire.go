@@ -1,0 +1,304 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"deskmate/bot"
+	"deskmate/handlers"
+	"deskmate/identity"
+	"deskmate/identity/ledger"
+	"deskmate/memory"
+	"deskmate/migrations"
+	"deskmate/scheduler"
+	"deskmate/scheduler/task"
+)
+
+// Store is what every command that works on a store needs.
+type Store struct {
+	DB     *migrations.DB
+	Keys   ledger.Keys
+	Ledger *ledger.Ledger
+	Agents *identity.Agents
+	Memory *memory.Memory
+	Duties *scheduler.Scheduler
+}
+
+// openStore opens the store and its key. fire is given by those who run duties.
+func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolog.Logger, fire scheduler.Fire) (*Store, error) {
+	db, err := migrations.Open(ctx, c.Database, migrations.Options{Clock: clock, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := ledger.LoadKeys(c.KeyFile)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	l := ledger.New(db, keys, ledger.Options{Anchor: db.Path() + ".checkpoints", Logger: log})
+	return &Store{
+		DB: db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Memory: memory.New(db, l), Duties: scheduler.New(db, l, fire),
+	}, nil
+}
+
+// Close closes the store.
+func (s *Store) Close() error { return s.DB.Close() }
+
+// Options are what App needs beside its configuration; the zero value is good
+// for production.
+type Options struct {
+	Clock  func() time.Time   // nil: time.Now
+	Model  bot.Model          // nil: by the configuration
+	Crash  func(point string) // named crash points
+	Logger zerolog.Logger
+}
+
+// App is a running agent in one workspace.
+type App struct {
+	*Store
+	Self bot.Self
+	// Addr is where the HTTP side listens, "" if nowhere; set by New.
+	Addr string
+
+	config   Config
+	log      zerolog.Logger
+	api      *bot.API
+	inbox    *bot.Inbox
+	outbox   *bot.Outbox
+	people   *bot.Directory
+	loop     *bot.Loop
+	runner   *task.Runner
+	socket   *bot.Socket
+	catchup  *bot.Catchup
+	http     *bot.HTTP
+	listener net.Listener
+	metrics  *metrics
+}
+
+// New wires an agent: it opens the store, asks Slack who it is, and listens, but
+// does not work yet. Close it even if Run is never called.
+func New(ctx context.Context, c Config, o Options) (_ *App, err error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	a := &App{config: c, log: o.Logger, metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if err := a.listen(c.Addr); err != nil {
+		return nil, err
+	}
+	a.api = bot.NewAPI(bot.APIOptions{BaseURL: c.SlackAPI, BotToken: c.BotToken, AppToken: c.AppToken})
+	if a.Store, err = openStore(ctx, c, o.Clock, o.Logger, a.fire); err != nil {
+		return nil, err
+	}
+	if a.Self, err = whoAmI(ctx, a.api, o.Logger); err != nil {
+		return nil, err
+	}
+	if _, err = a.Agents.Ensure(ctx, identity.Agent{
+		Workspace: a.Self.Workspace, User: a.Self.User, Name: c.AgentName, Charter: c.Charter, Sponsor: c.Sponsor,
+	}); err != nil {
+		return nil, err
+	}
+	model := o.Model
+	if model == nil {
+		if model, err = chooseModel(c, o.Logger); err != nil {
+			return nil, err
+		}
+	}
+	a.wire(model, o)
+	return a, nil
+}
+
+// whoAmI asks Slack for the agent's own account, again and again while Slack
+// cannot be reached: a start during an outage is a late start, not a failure.
+func whoAmI(ctx context.Context, api *bot.API, log zerolog.Logger) (bot.Self, error) {
+	wait := time.Second
+	for {
+		me, err := api.Self(ctx)
+		var unsure *bot.UnsureError
+		if err == nil || !errors.As(err, &unsure) || ctx.Err() != nil {
+			if err != nil {
+				err = fmt.Errorf("ask Slack who the agent is: %w", err)
+			}
+			return me, err
+		}
+		log.Warn().Err(err).Dur("again_in", wait).Msg("Slack cannot be reached")
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return bot.Self{}, ctx.Err()
+		}
+		wait = min(2*wait, 30*time.Second)
+	}
+}
+
+// wire makes the parts and joins them.
+func (a *App) wire(model bot.Model, o Options) {
+	self := func(workspace string) (bot.Self, bool) { return a.Self, workspace == a.Self.Workspace }
+	a.people = bot.NewDirectory(a.api, bot.DirectoryOptions{Clock: o.Clock, SavePerson: a.savePerson, SaveChannel: a.saveChannel})
+	reader := bot.NewReader(a.api)
+	var policy identity.FixedPolicy
+	policy.Channel = func(ctx context.Context, workspace, channel string) (string, bool, error) {
+		c, err := a.people.Channel(ctx, workspace, channel)
+		return c.Kind, c.IsMember, err
+	}
+	box := bot.Toolbox{Reader: reader, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now}
+	policy.Tools, policy.Guests, policy.Manners = bot.ToolNames(box.Tools())
+	gate := identity.NewGate(a.DB, a.Ledger, policy, o.Crash)
+	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, KindOf: a.people.ChannelKind, Crash: o.Crash})
+	a.outbox = bot.NewOutbox(bot.OutboxOptions{
+		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
+	})
+	box.Outbox = a.outbox
+	a.loop = &bot.Loop{
+		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
+		Model: model, Tools: box.Tools(), Limits: a.limits(), Faces: bot.DefaultFaces(), Logger: o.Logger, Crash: o.Crash,
+		Context: &bot.ContextBuilder{
+			Agents: a.Agents, Memory: a.Memory, People: a.people, Reader: reader, Clock: a.DB.Now,
+			Bot: func(string) string { return a.Self.User },
+		},
+	}
+	threads := &handlers.Threads{DB: a.DB, Inbox: a.inbox, Loop: a.loop}
+	a.runner = task.NewRunner(a.DB, task.Options{Logger: o.Logger})
+	a.runner.Handle(bot.TaskThread, 32, threads.Handle)
+	a.runner.Handle(bot.TaskOutbox, 32, a.outbox.Handle)
+	a.runner.Handle(scheduler.TaskDuty, 8, a.Duties.Handle)
+
+	buttons := &handlers.Buttons{Inbox: a.inbox}
+	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Logger: o.Logger}
+	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle}
+	a.http = bot.NewHTTP(bot.HTTPOptions{SigningSecret: a.config.SigningSecret, Self: self, Sinks: sinks, Logger: o.Logger})
+	if a.config.AppToken == "" {
+		return
+	}
+	a.catchup = bot.NewCatchup(bot.CatchupOptions{
+		DB: a.DB, API: a.api, Self: a.Self, Accept: a.inbox.Accept, Logger: o.Logger,
+		Hears: func() bool { return a.socket.State().Connected > 0 },
+	})
+	a.socket = bot.NewSocket(bot.SocketOptions{
+		APIURL: a.config.SlackAPI, AppToken: a.config.AppToken, Self: self, Sinks: sinks, Gap: a.catchup.Gap, Logger: o.Logger,
+	})
+}
+
+func (a *App) limits() bot.Limits {
+	l := bot.DefaultLimits()
+	l.Steps, l.Tokens, l.Time = a.config.TurnSteps, a.config.TurnTokens, a.config.TurnTime
+	return l
+}
+
+// fire hands a duty's run to the inbox of the place where its result appears.
+func (a *App) fire(tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
+	said := d.Prompt
+	if r.Missed > 0 {
+		said += fmt.Sprintf("\n(This run also stands for %s that came while I was not running.)", plural(int(r.Missed), "earlier time"))
+	}
+	return a.inbox.QueueDuty(tx, bot.Event{
+		Workspace: d.Workspace, Key: fmt.Sprintf("duty:%s:%s", d.ID, r.ID), Kind: bot.KindDuty, Channel: d.Channel, ChannelKind: d.ChannelKind,
+		User: d.Owner, Text: said, Duty: d.ID, Run: r.ID, At: tx.Now(),
+	})
+}
+
+// observe has memory keep what is said in the conversations of the agent.
+func (a *App) observe(tx *migrations.Tx, e bot.Event) error {
+	m := memory.Message{Workspace: e.Workspace, Channel: e.Channel, Thread: e.Thread, TS: e.TS, Author: e.User, Text: e.Text}
+	switch e.Kind {
+	case bot.KindMessage:
+		return a.Memory.Observe(tx, m)
+	case bot.KindEdit:
+		_, _, m.EditedTS = cut2(e.Key)
+		return a.Memory.Edited(tx, m)
+	case bot.KindDelete:
+		return a.Memory.Deleted(tx, e.Workspace, e.Channel, e.TS)
+	}
+	return nil
+}
+
+// cut2 takes an edit's key apart: "edit:C:ts:edited".
+func cut2(key string) (channel, ts, edited string) {
+	parts := strings.SplitN(key, ":", 4)
+	for len(parts) < 4 {
+		parts = append(parts, "")
+	}
+	return parts[1], parts[2], parts[3]
+}
+
+func (a *App) savePerson(ctx context.Context, workspace string, p bot.Person) {
+	err := a.DB.Write(ctx, func(tx *migrations.Tx) error {
+		return a.Memory.SavePerson(tx, memory.Person{
+			Workspace: workspace, ID: p.ID, Name: p.Name, RealName: p.RealName, TZ: p.TZ, Kind: p.Kind, IsAdmin: p.IsAdmin, IsDeleted: p.IsDeleted,
+		})
+	})
+	if err != nil {
+		a.log.Warn().Err(err).Msg("person not kept")
+	}
+}
+
+func (a *App) saveChannel(ctx context.Context, workspace string, c bot.Channel) {
+	err := a.DB.Write(ctx, func(tx *migrations.Tx) error {
+		return a.Memory.SaveChannel(tx, memory.Channel{
+			Workspace: workspace, ID: c.ID, Name: c.Name, Kind: c.Kind, IsMember: c.IsMember, IsArchived: c.IsArchived,
+		})
+	})
+	if err != nil {
+		a.log.Warn().Err(err).Msg("channel not kept")
+	}
+}
+
+// Run works until ctx ends, then drains. It returns nil after an orderly end.
+func (a *App) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	// Intake ends first, then the work, then the ledger with its last checkpoint.
+	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
+	books, endBooks := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error {
+		defer endWork()
+		if a.socket == nil {
+			<-ctx.Done()
+			return nil
+		}
+		return a.socket.Run(ctx)
+	})
+	if a.catchup != nil {
+		g.Go(func() error { return a.catchup.Run(ctx) })
+	}
+	g.Go(func() error {
+		defer endBooks()
+		return a.runner.Run(work)
+	})
+	g.Go(func() error { return a.Ledger.Run(books) })
+	if a.listener != nil {
+		g.Go(func() error { return a.serveHTTP(ctx) })
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("run agent: %w", err)
+	}
+	return nil
+}
+
+// Look has everything that waits for a time look at the clock again.
+func (a *App) Look() { a.runner.Look() }
+
+// Close frees what New took.
+func (a *App) Close() error {
+	var err error
+	if a.listener != nil {
+		if cerr := a.listener.Close(); !errors.Is(cerr, net.ErrClosed) {
+			err = cerr
+		}
+	}
+	if a.Store != nil {
+		err = errors.Join(err, a.Store.Close())
+	}
+	return err
+}
