@@ -81,9 +81,10 @@ func respond(r Request) Response {
 			if i := madeFor(made, c, a.at); i >= 0 {
 				made[i].used = true
 				results = append(results, made[i].result)
-			} else if c.ID = fmt.Sprintf("rule_%d", len(todo)+1); true {
-				todo = append(todo, c)
+				continue
 			}
+			c.ID = fmt.Sprintf("rule_%d", len(todo)+1)
+			todo = append(todo, c)
 		}
 		if len(results) == len(in.calls) && in.answer != nil {
 			if text := strings.TrimSpace(in.answer(results)); text != "" {
@@ -258,11 +259,20 @@ func use(tool string, pairs ...string) ToolCall {
 // does is the intent of one call. word words its result; an error is worded here.
 func does(c ToolCall, word func(result string) string) (intent, bool) {
 	return intent{calls: []ToolCall{c}, answer: func(results []string) string {
-		if why, failed := strings.CutPrefix(results[0], "Error: "); failed {
-			return "That did not work: " + why
+		if why, failed := failureWords(results[0]); failed {
+			return why
 		}
 		return word(results[0])
 	}}, true
+}
+
+// failureWords words a result that is an error.
+func failureWords(result string) (string, bool) {
+	why, failed := strings.CutPrefix(result, "Error: ")
+	if strings.HasPrefix(why, "it is not known") {
+		return "I am not sure that this worked: " + why, failed
+	}
+	return "That did not work: " + why, failed
 }
 
 // says is the intent of a plain answer.

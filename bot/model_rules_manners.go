@@ -81,8 +81,8 @@ var rememberedAs = regexp.MustCompile(`(?s)^Remembered as (\S+), for ([^:]+): (.
 
 // remembered words the result of remember for the person who told the fact.
 func remembered(result, fact string) string {
-	if why, failed := strings.CutPrefix(result, "Error: "); failed {
-		return "I could not remember that: " + why
+	if why, failed := failureWords(result); failed {
+		return why
 	}
 	if m := rememberedAs.FindStringSubmatch(result); m != nil {
 		return "I will remember for " + m[2] + ": " + strings.TrimSpace(m[3])
