@@ -14,9 +14,9 @@ const statusLife = 2 * time.Minute
 var sessionStatuses = setOf([]string{"processing", "active", "suspended", "closed"})
 
 // threaded is the channel and thread of a call that names channel_id and
-// thread_ts, or channel and thread_ts.
-func (c *call) threaded(channelArg string, needThread bool) (*channel, string, error) {
-	if err := c.args.need(channelArg); err != nil {
+// thread_ts.
+func (c *call) threaded(needThread bool) (*channel, string, error) {
+	if err := c.args.need("channel_id"); err != nil {
 		return nil, "", err
 	}
 	if needThread {
@@ -24,7 +24,7 @@ func (c *call) threaded(channelArg string, needThread bool) (*channel, string, e
 			return nil, "", err
 		}
 	}
-	ch, err := c.find(c.who, c.args[channelArg])
+	ch, err := c.find(c.who, c.args["channel_id"])
 	if err != nil {
 		return nil, "", err
 	}
@@ -43,7 +43,7 @@ func (c *call) threaded(channelArg string, needThread bool) (*channel, string, e
 }
 
 func setThreadStatus(c *call) (obj, error) {
-	ch, ts, err := c.threaded("channel_id", true)
+	ch, ts, err := c.threaded(true)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *Server) serveAssistant(w http.ResponseWriter, r *http.Request) {
 }
 
 func setThreadTitle(c *call) (obj, error) {
-	ch, ts, err := c.threaded("channel_id", true)
+	ch, ts, err := c.threaded(true)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func setThreadTitle(c *call) (obj, error) {
 }
 
 func setSuggestedPrompts(c *call) (obj, error) {
-	ch, ts, err := c.threaded("channel_id", false)
+	ch, ts, err := c.threaded(false)
 	if err != nil {
 		return nil, err
 	}
@@ -158,27 +158,30 @@ func (s *Server) sessionOf(ch *channel, ts string) *session {
 }
 
 func setSessionStatus(c *call) (obj, error) {
-	ch, ts, err := c.threaded("channel", true)
+	ch, ts, err := c.threaded(true)
 	if err != nil {
 		return nil, err
 	}
-	if !sessionStatuses[c.args["status"]] {
+	title, initiator := c.args["title"], c.args["initiator_user_id"]
+	switch {
+	case !sessionStatuses[c.args["status"]]:
 		return nil, refuse("invalid_arguments", "[ERROR] must be a valid enum value [json-pointer:/status]")
-	}
-	if utf8.RuneCountInString(c.args["title"]) > 200 {
+	case utf8.RuneCountInString(title) > 200:
 		return nil, refuse("invalid_arguments", "[ERROR] must be less than 201 characters [json-pointer:/title]")
+	case initiator != "" && !ch.members[initiator]:
+		return nil, refuse("user_not_in_channel")
+	}
+	if _, exists := ch.sessions[ts]; !exists {
+		c.sessionOf(ch, ts).Title = title // of an existing session it is ignored
 	}
 	ss := c.sessionOf(ch, ts)
 	ss.Status = c.args["status"]
-	if t := c.args["title"]; t != "" {
-		ss.Title = t
-	}
-	c.feed.publish(entry{kind: "session", channel: ch, extra: obj{"thread_ts": ts, "session": *ss}})
-	return nil, nil
+	c.feedSession(ch, ts, ss)
+	return obj{"status": ss.Status, "agent_status": ss.Status, "title": ss.Title}, nil
 }
 
 func renameSession(c *call) (obj, error) {
-	ch, ts, err := c.threaded("channel", true)
+	ch, ts, err := c.threaded(true)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +193,11 @@ func renameSession(c *call) (obj, error) {
 		return nil, refuse("session_not_found")
 	}
 	ss.Title = c.args["title"]
-	c.feed.publish(entry{kind: "session", channel: ch, extra: obj{"thread_ts": ts, "session": *ss}})
-	return nil, nil
+	c.feedSession(ch, ts, ss)
+	return obj{"title": ss.Title}, nil
+}
+
+// feedSession tells pages of a session's state.
+func (s *Server) feedSession(ch *channel, ts string, ss *session) {
+	s.feed.publish(entry{kind: "session", channel: ch, extra: obj{"thread_ts": ts, "session": *ss}})
 }

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/slack-go/slack"
@@ -55,24 +56,49 @@ func skipUnlessCI(t *testing.T, format string, a ...any) {
 	t.Skipf(format, a...)
 }
 
-// npmSuite runs suite.mjs and returns what each check saw.
-func npmSuite(t *testing.T) map[string]any {
+// npmDir holds Slack's npm clients and the suite.
+const npmDir = "testdata/npm"
+
+// npm makes Slack's npm clients ready and returns the path of node.
+func npm(t *testing.T) string {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		skipUnlessCI(t, "node is not installed: the npm clients are not tried")
+		skipUnlessCI(t, "node is not installed: Slack's npm clients are not tried")
 	}
-	const dir = "testdata/npm"
-	if _, err := os.Stat(dir + "/node_modules"); err != nil {
+	installed.Lock()
+	defer installed.Unlock()
+	if _, err := os.Stat(npmDir + "/node_modules/.package-lock.json"); err != nil {
 		install := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund")
-		install.Dir = dir
+		install.Dir = npmDir
 		if out, err := install.CombinedOutput(); err != nil {
 			skipUnlessCI(t, "npm ci: %v: %s", err, out)
 		}
 	}
+	return node
+}
+
+// installed keeps two tests from installing at once.
+var installed sync.Mutex
+
+// TestArgumentsAreThoseOfTheTypes checks the suite's calls against the types of
+// Slack's npm clients, so that no argument is one that only the emulator knows.
+func TestArgumentsAreThoseOfTheTypes(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), npm(t), "node_modules/typescript/bin/tsc", "-p", ".")
+	cmd.Dir = npmDir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("tsc: %v\n%s", err, out)
+	}
+}
+
+// npmSuite runs suite.mjs and returns what each check saw.
+func npmSuite(t *testing.T) map[string]any {
+	t.Helper()
+	node := npm(t)
 	s, base := workspace(t, slacksim.Options{})
 	cmd := exec.CommandContext(t.Context(), node, "suite.mjs")
-	cmd.Dir = dir
+	cmd.Dir = npmDir
 	cmd.Env = append(os.Environ(), "SLACK_BASE="+base, "SLACK_BOT_TOKEN="+s.BotToken(), "SLACK_APP_TOKEN="+s.AppToken())
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -81,7 +107,8 @@ func npmSuite(t *testing.T) map[string]any {
 		t.Fatalf("node suite.mjs: %v\n%s\n%s", err, out, stderr.String())
 	}
 	results := map[string]any{}
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	for lines.Scan() {
 		var line struct {
 			Name   string `json:"name"`
 			Result any    `json:"result"`
@@ -90,6 +117,9 @@ func npmSuite(t *testing.T) map[string]any {
 			t.Fatalf("suite.mjs printed %q: %v", lines.Text(), err)
 		}
 		results[line.Name] = line.Result
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatalf("read the npm suite's output: %v", err)
 	}
 	return results
 }
@@ -314,6 +344,11 @@ func (x *suite) agent() {
 	x.report("stream text", thread[len(thread)-1].Text)
 	x.must(x.api.SetAssistantThreadsStatus(slack.AssistantThreadsSetStatusParameters{ChannelID: "C0ENG", ThreadTS: root, Status: "is thinking"}))
 	x.report("assistant.threads.setStatus", true)
+	session, err := x.api.SetAgentSessionStatus(slack.AgentSessionSetStatusParameters{ChannelID: "C0ENG", ThreadTS: root, Status: "suspended"})
+	x.must(err)
+	renamed, err := x.api.RenameAgentSession(slack.AgentSessionRenameParameters{ChannelID: "C0ENG", ThreadTS: root, Title: "Streaming"})
+	x.must(err)
+	x.report("agents.sessions", m{"status": session.Status, "title": renamed.Title})
 	home, err := x.api.PublishView("U0ADA", slack.HomeTabViewRequest{Type: "home", Blocks: slack.Blocks{BlockSet: []slack.Block{section("Home")}}}, "")
 	x.must(err)
 	x.report("views.publish", home.View.Type)

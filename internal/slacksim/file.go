@@ -156,6 +156,10 @@ func completeUpload(c *call) (obj, error) {
 	if c.args.has("channel_id") {
 		targets = append(targets, c.args["channel_id"])
 	}
+	comment, blocks := c.args["initial_comment"], c.args["blocks"]
+	if comment != "" {
+		blocks = "" // docs.slack.dev/reference/methods/files.completeUploadExternal
+	}
 	for _, t := range targets {
 		ch, err := c.destination(c.who, t)
 		if err != nil {
@@ -165,8 +169,8 @@ func completeUpload(c *call) (obj, error) {
 			f.shared[ch.id] = true
 			f.IsPublic = f.IsPublic || !ch.private
 		}
-		if _, err := c.post(c.who, draft{channel: ch.id, text: c.args["initial_comment"], blocks: c.args["blocks"],
-			threadTS: c.args["thread_ts"], subtype: "file_share", files: done}); err != nil {
+		if _, err := c.post(c.who, draft{channel: ch.id, text: comment, blocks: blocks, threadTS: c.args["thread_ts"],
+			subtype: "file_share", files: done}); err != nil {
 			return nil, err
 		}
 		for _, f := range done {

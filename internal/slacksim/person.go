@@ -241,3 +241,12 @@ func (w *Watch) Wait(ctx context.Context, match func(Seen) bool) (Seen, error) {
 		}
 	}
 }
+
+// Disarm takes back all faults.
+func (p *Person) Disarm(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, p.base+"/emulator/faults", nil)
+	if err != nil {
+		return fmt.Errorf("disarm faults: %w", err)
+	}
+	return p.do(req, "faults", nil)
+}

@@ -124,8 +124,11 @@ async function agent() {
   const thread = await web.conversations.replies({ channel: 'C0ENG', ts: root.ts });
   report('stream text', thread.messages.at(-1).text);
   report('assistant.threads.setStatus', (await web.assistant.threads.setStatus({ channel_id: 'C0ENG', thread_ts: root.ts, status: 'is thinking' })).ok);
+  const session = await web.agents.sessions.setStatus({ channel_id: 'C0ENG', thread_ts: root.ts, status: 'suspended' });
+  const renamed = await web.agents.sessions.rename({ channel_id: 'C0ENG', thread_ts: root.ts, title: 'Streaming' });
+  report('agents.sessions', { status: session.status, title: renamed.title });
   report('views.publish', (await web.views.publish({ user_id: 'U0ADA', view: { type: 'home', blocks: [section('Home')] } })).view.type);
-  const up = await web.files.uploadV2({ channel_id: 'C0ENG', filename: 'notes.txt', content: 'hello file', title: 'Notes' });
+  const up = /** @type {any} */ (await web.files.uploadV2({ channel_id: 'C0ENG', filename: 'notes.txt', content: 'hello file', title: 'Notes' }));
   const id = up.files[0].files[0].id;
   const file = (await web.files.info({ file: id })).file;
   report('files', { name: file.name, title: file.title, size: file.size });
