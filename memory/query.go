@@ -61,6 +61,7 @@ func (t term) match() string {
 
 // query is what a person wants to find, taken apart.
 type query struct {
+	said     string   // all its words in order, without mentions
 	terms    []term   // single words that say something, and quoted phrases
 	pairs    []term   // words that stood next to each other
 	filler   []term   // the words that say little, for when there are no others
@@ -76,6 +77,7 @@ func parse(text string) query {
 	}
 	var q query
 	text = unescape(q.takeMarkup(clean(text)))
+	q.said = strings.Join(texts(words(text)), " ")
 	for i, part := range strings.Split(text, `"`) {
 		if i%2 == 1 && strings.Count(text, `"`) > i {
 			q.addPhrase(part)
@@ -160,6 +162,17 @@ func (q query) all() []term {
 		return q.terms
 	}
 	return q.filler
+}
+
+// isOnly reports whether q says nothing but who: mentions, and the words in
+// names.
+func (q query) isOnly(names map[string]bool) bool {
+	for _, t := range q.terms {
+		if len(t.words) != 1 || !names[t.words[0]] {
+			return false
+		}
+	}
+	return len(q.terms)+len(q.mentions) > 0
 }
 
 // without drops the single words in names from the terms, unless nothing else is

@@ -13,25 +13,30 @@ import (
 const (
 	weightBefore = 0.50 // an answer follows its question: the score of the message before
 	weightAfter  = 0.35 // of the message after
-	weightThread = 0.08 // of the rest of the thread, growing slower than its sum
+	weightThread = 0.30 // of the rest of the thread, growing slower than its sum
+	threadDamp   = 0.70 // 1: its mean; 0: its sum
 	boostVoice   = 1.50 // said by someone the query names
 	boostNear    = 1.25 // said in a channel where someone the query names writes
-	boostNote    = 1.30 // somebody wanted this kept
+	boostNote    = 2.00 // somebody wanted this kept
 	boostRecent  = 0.05 // most that recency adds; halves every recentHalf
 	recentHalf   = 30 * 24 * time.Hour
 )
+
+// threadScore is what the candidates of one thread have together.
+type threadScore struct{ words, n float64 }
 
 // rank orders rows by their words, those around them, who said them, and a
 // little by how recent they are.
 func rank(rows []row, people []string, now time.Time, limit int) []Hit {
 	byID := make(map[int64]*row, len(rows))
-	threads := map[string]float64{}
+	threads := map[string]threadScore{}
 	thread := func(r *row) string { return r.hit.Channel + " " + r.hit.Thread }
 	for i := range rows {
 		r := &rows[i]
 		byID[r.id] = r
 		if r.hit.Kind == HitMessage {
-			threads[thread(r)] += r.words
+			t := threads[thread(r)]
+			threads[thread(r)] = threadScore{t.words + r.words, t.n + 1}
 		}
 	}
 	wordsOf := func(id int64) float64 {
@@ -44,9 +49,8 @@ func rank(rows []row, people []string, now time.Time, limit int) []Hit {
 		r := &rows[i]
 		score := r.words + weightBefore*wordsOf(r.prev) + weightAfter*wordsOf(r.next)
 		if r.hit.Kind == HitMessage {
-			if rest := threads[thread(r)] - r.words; rest > 0 {
-				score += weightThread * math.Sqrt(rest)
-			}
+			t := threads[thread(r)]
+			score += weightThread * (t.words - r.words) / math.Pow(t.n, threadDamp)
 		} else {
 			score *= boostNote
 		}

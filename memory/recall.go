@@ -15,19 +15,19 @@ const recallHits = 25
 //
 //   - note n_abc: the release freeze starts on Thursday [Ada in #eng, 2026-11-23, https://…]
 //
-// It is "" where nothing is found. What only repeats the query is left out: it
-// is the question itself, asked before or just now.
+// It is "" where nothing is found. What only repeats the query is left out: it is
+// the question itself, asked by others before.
 func (m *Memory) Recall(ctx context.Context, p Place, query string, tokens int) (string, error) {
 	hits, err := m.Search(ctx, p, query, recallHits)
 	if err != nil {
 		return "", fmt.Errorf("recall: %w", err)
 	}
-	asked := strings.Join(texts(words(unescape(query))), " ")
+	said := parse(query).said
 	labels := labels{memory: m, workspace: p.Workspace, known: map[string]string{}}
 	var b strings.Builder
 	told := map[Source]bool{}
 	for _, h := range hits {
-		if told[Source{h.Channel, h.TS}] && h.Kind == HitMessage || repeats(h.Text, asked) {
+		if told[Source{h.Channel, h.TS}] && h.Kind == HitMessage || repeats(h.Text, said) {
 			continue
 		}
 		line, err := labels.line(ctx, h)
@@ -41,13 +41,6 @@ func (m *Memory) Recall(ctx context.Context, p Place, query string, tokens int) 
 		b.WriteString(line)
 	}
 	return b.String(), nil
-}
-
-// repeats reports whether text says the words of the query and no others, but
-// for a mention in front.
-func repeats(text, asked string) bool {
-	var q query
-	return asked == strings.Join(texts(words(unescape(q.takeMarkup(text)))), " ")
 }
 
 // labels names people and channels, each looked up once.

@@ -30,13 +30,13 @@ const reachSQL = `WITH ask AS (
 	FROM ask
 	LEFT JOIN people p ON p.workspace = ask.workspace AND p.id = ask.requester
 	LEFT JOIN channels c ON c.workspace = ask.workspace AND c.id = ask.channel
-), may AS (
+), may AS MATERIALIZED (
 	SELECT known.*,
 		CASE WHEN channel = '' OR requester = '' OR COALESCE(is_deleted, 0) = 1 THEN 0
 		     WHEN COALESCE(members_at, 0) > 0 AND NOT is_in AND NOT (channel_kind = 'public' AND place_kind = 'public') THEN 0
 		     ELSE 1 END AS own
 	FROM known
-), reach AS (
+), reach AS MATERIALIZED (
 	SELECT own, now, COALESCE(place_kind, '') AS place_kind,
 		CASE WHEN own = 0 THEN 0
 		     WHEN channel_kind NOT IN ('public', 'private', 'im', 'mpim') OR COALESCE(place_kind, '') = 'shared' THEN 0

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"deskmate/migrations"
@@ -29,7 +30,7 @@ type Hit struct {
 	Permalink string
 	At        time.Time
 	Score     float64  // higher is better; compares within one search only
-	Before    *Message // the message before it in its thread, nil where there is none
+	Before    *Message // the message before it in its thread; nil where there is none, or neither is about the query
 	After     *Message
 }
 
@@ -45,7 +46,8 @@ const (
 
 // Search gives the best of the notes and messages that the place and the
 // requester may see, at most limit of them, in one order. A query without any
-// word finds nothing.
+// word finds nothing. What the requester said in the very words of the query is
+// the asking, not an answer, and is left out.
 func (m *Memory) Search(ctx context.Context, p Place, text string, limit int) ([]Hit, error) {
 	var hits []Hit
 	err := m.db.Read(ctx, func(tx *migrations.Tx) error {
@@ -54,8 +56,14 @@ func (m *Memory) Search(ctx context.Context, p Place, text string, limit int) ([
 		if err != nil {
 			return err
 		}
-		q = q.without(named.words)
-		found, err := lookUp(tx, p, q, named.ids)
+		score, err := lookUp(tx, p, q.without(named.written), named.ids)
+		if err == nil && q.isOnly(named.words) {
+			err = addNewest(tx, p, named.ids, score)
+		}
+		if err != nil {
+			return err
+		}
+		found, err := load(tx, p, score, named.ids)
 		if err != nil {
 			return err
 		}
@@ -63,7 +71,10 @@ func (m *Memory) Search(ctx context.Context, p Place, text string, limit int) ([
 		if err != nil {
 			return err
 		}
-		hits = rank(append(found, around...), named.ids, tx.Now(), min(limit, maxHits))
+		all := slices.DeleteFunc(append(found, around...), func(r row) bool {
+			return r.hit.Author == p.Requester && repeats(r.hit.Text, q.said)
+		})
+		hits = rank(all, named.ids, tx.Now(), min(limit, maxHits))
 		return nil
 	})
 	if err != nil {
@@ -72,17 +83,25 @@ func (m *Memory) Search(ctx context.Context, p Place, text string, limit int) ([
 	return hits, nil
 }
 
-// named are the people whom a query names.
-type named struct {
-	ids   []string
-	words map[string]bool // the words that name them, and are not looked for
+// repeats reports whether text says the words of the query and no others, but
+// for a mention in front.
+func repeats(text, said string) bool {
+	var q query
+	return said == strings.Join(texts(words(unescape(q.takeMarkup(text)))), " ")
 }
 
-// namedIn finds the people whom q mentions or names. A word that may be a name
-// leaves the query only when it is written with a capital: "mark the date" does
+// named are the people whom a query names.
+type named struct {
+	ids     []string
+	words   map[string]bool // the words that name them
+	written map[string]bool // those of them written as names are
+}
+
+// namedIn finds the people whom q mentions or names. Only words written with a
+// capital are names for sure, and not looked for in texts: "mark the date" does
 // not ask for Mark.
 func namedIn(tx *migrations.Tx, workspace string, q query) (named, error) {
-	n := named{ids: q.mentions, words: map[string]bool{}}
+	n := named{ids: q.mentions, words: map[string]bool{}, written: map[string]bool{}}
 	if len(q.names) == 0 {
 		return n, nil
 	}
@@ -108,8 +127,9 @@ func namedIn(tx *migrations.Tx, workspace string, q query) (named, error) {
 		if len(n.ids) < maxNamed {
 			n.ids = append(n.ids, id)
 		}
+		n.words[name] = true
 		if capital[name] {
-			n.words[name] = true
+			n.written[name] = true
 		}
 	}
 	return n, rows.Err()
@@ -124,14 +144,16 @@ type row struct {
 	near       bool    // someone named writes in its channel
 }
 
-// lookUp gives the best rows by their words alone, within reach.
+// lookUp gives the best index rows by their words alone, within reach, with
+// their scores.
 //
 // bm25() is negative, smaller is better; b and k1 are FTS5's own (0.75, 1.2). A
 // person who is named speaks louder here already, so as not to be cut off.
-func lookUp(tx *migrations.Tx, p Place, q query, people []string) ([]row, error) {
+func lookUp(tx *migrations.Tx, p Place, q query, people []string) (map[int64]float64, error) {
+	score := map[int64]float64{}
 	match := q.match()
 	if match == "" {
-		return nil, nil
+		return score, nil
 	}
 	var who [maxNamed]any
 	for i := range who {
@@ -153,7 +175,6 @@ func lookUp(tx *migrations.Tx, p Place, q query, people []string) ([]row, error)
 	if err != nil {
 		return nil, fmt.Errorf("look up words: %w", err)
 	}
-	score := map[int64]float64{}
 	for rows.Next() {
 		var id int64
 		var words float64
@@ -165,7 +186,35 @@ func lookUp(tx *migrations.Tx, p Place, q query, people []string) ([]row, error)
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("look up words: %w", err)
 	}
-	return load(tx, p, score, people)
+	return score, nil
+}
+
+// newest is how many messages of a person answer a query that says only who.
+const newest = 20
+
+// addNewest adds the newest that people said to score, below all that was found
+// by words.
+func addNewest(tx *migrations.Tx, p Place, people []string, score map[int64]float64) error {
+	who, err := json.Marshal(people)
+	if err != nil {
+		return fmt.Errorf("encode people: %w", err)
+	}
+	rows, err := tx.Query(reachSQL+`SELECT 2 * m.id FROM reach, messages m WHERE `+messageInReach+`
+		AND m.author IN (SELECT value FROM json_each($7)) ORDER BY m.said_at DESC LIMIT $8`, p.args(tx.Now(), string(who), newest)...)
+	if err != nil {
+		return fmt.Errorf("look up what was said last: %w", err)
+	}
+	defer rows.Close()
+	for n := 0.0; rows.Next(); n++ {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return fmt.Errorf("look up what was said last: %w", err)
+		}
+		if _, found := score[id]; !found {
+			score[id] = 1e-9 / (n + 1)
+		}
+	}
+	return rows.Err()
 }
 
 // load reads the rows whose index entries are the keys of score, within reach.
