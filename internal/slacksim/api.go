@@ -218,10 +218,10 @@ func (s *Server) serveMethod(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	who, out, wait, err := s.dispatch(name, token, a, r)
-	if wait > 0 {
+	who, out, pause, err := s.dispatch(name, token, a, r)
+	if pause > 0 {
 		s.calls.add(name, a, who.name(), "ratelimited", s.clock.Now())
-		tooMany(w, wait)
+		tooMany(w, pause)
 		return
 	}
 	if act.reset {
@@ -231,9 +231,9 @@ func (s *Server) serveMethod(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, name, who, a, out, err)
 }
 
-// dispatch finds, permits and runs a method. A positive wait means that the rate
+// dispatch finds, permits and runs a method. A positive pause means that the rate
 // limit refused it.
-func (s *Server) dispatch(name, token string, a args, r *http.Request) (who principal, out obj, wait time.Duration, err error) {
+func (s *Server) dispatch(name, token string, a args, r *http.Request) (who principal, out obj, pause time.Duration, err error) {
 	m, known := s.methods[name]
 	if !known {
 		return who, nil, 0, refuse("unknown_method")
@@ -245,8 +245,8 @@ func (s *Server) dispatch(name, token string, a args, r *http.Request) (who prin
 		return who, nil, 0, err
 	}
 	if who.app != nil {
-		if wait := who.app.limits.take(s.now(), name, m.limit, a["channel"]+a["channel_id"]); wait > 0 {
-			return who, nil, wait, nil
+		if pause := who.app.limits.take(s.now(), name, m.limit, a["channel"]+a["channel_id"]); pause > 0 {
+			return who, nil, pause, nil
 		}
 	}
 	if err := who.holds(m.scopes...); err != nil {
@@ -307,7 +307,9 @@ func (p principal) holds(scopes ...string) error {
 // answer writes the outcome of a call, and logs it.
 func (s *Server) answer(w http.ResponseWriter, name string, who principal, a args, out obj, err error) {
 	if who.app != nil {
+		s.mu.Lock() // an installation may add scopes
 		w.Header().Set("X-OAuth-Scopes", strings.Join(who.app.Scopes, ","))
+		s.mu.Unlock()
 	}
 	if err == nil {
 		s.calls.add(name, a, who.name(), "", s.clock.Now())
