@@ -18,10 +18,14 @@ import (
 // leaves it to the next wake.
 type Result struct{ Again time.Time }
 
-// Handler works one key. Its context ends when the task is stopped (cause
-// ErrStopped), overtaken (cause ErrFenced) or when the runner shuts down. An
-// error brings it back later, with growing distances; work that is half done
-// must be found again in the store.
+// Handler works one key. It may find nothing to do, or nothing due yet: a key can
+// be woken twice for one thing, or early. Its context ends when the task is
+// stopped (cause ErrStopped), overtaken (ErrFenced) or when the runner shuts down
+// (ErrShutdown); returning an error then is not a failure, and the key is run
+// again at once, or after the start. Any other error brings it back later, with
+// growing distances and without end: a handler that wants to give up looks at
+// Lease.Attempts and returns nil. Work that is half done must be found again in
+// the store.
 type Handler func(ctx context.Context, l *Lease) (Result, error)
 
 // Options are the choices of NewRunner; the zero value is good for one process
@@ -31,16 +35,19 @@ type Options struct {
 	LeaseFor time.Duration                      // life of a lease without renewal; 0: 30 s
 	Poll     time.Duration                      // how often to look for work that nobody signalled; 0: 1 s
 	Backoff  func(attempts int64) time.Duration // distance to the next try; nil: 0.5 s doubling to 5 min, ± 20 %
-	Drain    time.Duration                      // how long running handlers get at shutdown; 0: 10 s
+	Drain    time.Duration                      // how long running handlers get at shutdown, half of it undisturbed; 0: 10 s
 	Logger   zerolog.Logger
 }
+
+// shortestWait is the least time until a timer looks again.
+const shortestWait = 2 * time.Millisecond
 
 // Runner claims due keys and has them worked.
 type Runner struct {
 	db    *migrations.DB
 	o     Options
 	kinds map[string]*kind
-	look  chan struct{}
+	owner owner // set by Run
 
 	mu      sync.Mutex
 	running map[string]*running
@@ -76,7 +83,7 @@ func NewRunner(db *migrations.DB, o Options) *Runner {
 	if o.Drain == 0 {
 		o.Drain = 10 * time.Second
 	}
-	return &Runner{db: db, o: o, kinds: map[string]*kind{}, look: make(chan struct{}, 1), running: map[string]*running{}}
+	return &Runner{db: db, o: o, kinds: map[string]*kind{}, running: map[string]*running{}}
 }
 
 // Backoff is the distance to the next try after so many failures: half a second,
@@ -114,48 +121,76 @@ func poke(ch chan struct{}) {
 // Run works until ctx ends, then lets running handlers end. Orphans of an
 // earlier process of the same owner are taken over first.
 func (r *Runner) Run(ctx context.Context) error {
-	freed, err := takeOver(ctx, r.db, r.o.Owner)
+	o, freed, err := takeOver(ctx, r.db, r.o.Owner)
 	if err != nil {
 		return err
 	}
+	r.owner = o
 	if freed > 0 {
 		r.o.Logger.Info().Int64("tasks", freed).Msg("orphaned tasks taken over")
 	}
-	wakes, endWakes := r.db.Listen(topicWake)
-	defer endWakes()
-	stops, endStops := r.db.Listen(topicStop)
-	defer endStops()
+	r.rebase(ctx)
 
 	// Handlers outlive ctx by the time they get to end.
 	work, endWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer endWork(nil)
+	claiming, endClaims := context.WithCancel(ctx)
+	defer endClaims()
 	var loops, handlers sync.WaitGroup
 	for _, k := range r.kinds {
 		poke(k.look)
-		loops.Go(func() { r.claimLoop(ctx, work, k, &handlers) })
+		loops.Go(func() { r.claimLoop(claiming, work, k, &handlers) })
 	}
-	renewed := time.NewTicker(r.o.LeaseFor / 3)
-	defer renewed.Stop()
+	err = r.watch(ctx)
+	endClaims()
+	loops.Wait()
+	if errors.Is(err, ErrReplaced) {
+		endWork(ErrFenced)
+	}
+	r.drain(&handlers, endWork)
+	return err
+}
+
+// watch passes on signals until ctx ends, and looks at the clock's pace for what
+// nobody signals.
+func (r *Runner) watch(ctx context.Context) error {
+	wakes, endWakes := r.db.Listen(topicWake)
+	defer endWakes()
+	stops, endStops := r.db.Listen(topicStop)
+	defer endStops()
+	steps, endSteps := r.db.Listen(migrations.TopicClock)
+	defer endSteps()
+	renewal := time.NewTicker(r.o.LeaseFor / 3)
+	defer renewal.Stop()
 	poll := time.NewTicker(r.o.Poll)
 	defer poll.Stop()
+	r.Look() // for wakes between the first claims and Listen
 	for {
 		select {
 		case <-ctx.Done():
-			loops.Wait()
-			r.drain(&handlers, endWork)
 			return nil
 		case name := <-wakes:
-			if k := r.kinds[name]; k != nil {
-				poke(k.look)
-			} else if name == "" { // notices were missed
+			if name == "" { // notices were missed
 				r.Look()
+			} else if k := r.kinds[name]; k != nil {
+				poke(k.look)
 			}
 		case key := <-stops:
-			r.stop(key)
+			if key != "" {
+				r.end(key, 0, ErrStopped)
+			} else if err := r.heed(ctx); err != nil {
+				return err
+			}
+		case <-steps:
+			r.rebase(ctx)
+			r.renew(ctx)
 		case <-poll.C:
 			r.Look()
-		case <-renewed.C:
-			r.renew(work)
+			if err := r.heed(ctx); err != nil {
+				return err
+			}
+		case <-renewal.C:
+			r.renew(ctx)
 		}
 	}
 }
@@ -175,7 +210,7 @@ func (r *Runner) drain(handlers *sync.WaitGroup, end context.CancelCauseFunc) {
 		return
 	case <-half.C:
 	}
-	end(context.Canceled)
+	end(ErrShutdown)
 	half.Reset(r.o.Drain / 2)
 	select {
 	case <-done:
@@ -186,35 +221,57 @@ func (r *Runner) drain(handlers *sync.WaitGroup, end context.CancelCauseFunc) {
 
 // claimLoop fills the free workers of a kind with due keys.
 func (r *Runner) claimLoop(ctx, work context.Context, k *kind, handlers *sync.WaitGroup) {
+	due := time.NewTimer(r.o.Poll)
+	defer due.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-k.look:
+		case <-due.C:
 		}
-		for {
-			n := takeFree(ctx, k)
-			if n == 0 {
-				return
-			}
-			leases, err := claim(ctx, r.db, r.o.Owner, k.name, n, r.o.LeaseFor)
-			if err != nil && ctx.Err() == nil {
-				// The store cannot be written now; the next look tries again.
-				r.o.Logger.Error().Err(err).Str("kind", k.name).Msg("tasks not claimed")
-			}
-			for range n - len(leases) {
-				k.free <- struct{}{}
-			}
-			for _, l := range leases {
-				handlers.Go(func() {
-					defer func() { k.free <- struct{}{} }()
-					r.work(work, k, l)
-				})
-			}
-			if len(leases) < n {
-				break
-			}
+		n := takeFree(ctx, k)
+		if n == 0 {
+			return
 		}
+		leases, err := claim(ctx, r.db, r.owner, k.name, n, r.o.LeaseFor)
+		if err != nil && ctx.Err() == nil {
+			// The store cannot be written now; the next look tries again.
+			r.o.Logger.Error().Err(err).Str("kind", k.name).Msg("tasks not claimed")
+		}
+		for range n - len(leases) {
+			k.free <- struct{}{}
+		}
+		for _, l := range leases {
+			run, cancel := context.WithCancelCause(work)
+			r.mu.Lock()
+			r.running[l.Key] = &running{l, cancel}
+			r.mu.Unlock()
+			handlers.Go(func() {
+				defer poke(k.look)
+				defer func() { k.free <- struct{}{} }()
+				defer cancel(nil)
+				r.work(run, work, k, l)
+			})
+		}
+		if len(leases) == n {
+			poke(k.look) // there may be more
+		} else if err == nil {
+			r.setTimer(ctx, due, k)
+		}
+	}
+}
+
+// setTimer has the loop of a kind look when its next key is due, if that is
+// before it looks anyway.
+func (r *Runner) setTimer(ctx context.Context, timer *time.Timer, k *kind) {
+	next, err := nextDue(ctx, r.db, k.name)
+	if err != nil || next.IsZero() {
+		return // polling finds it
+	}
+	// The store's clock may stand still: then looking again at once is no use.
+	if wait := max(next.Sub(r.db.Now()), shortestWait); wait < r.o.Poll {
+		timer.Reset(wait)
 	}
 }
 
@@ -236,14 +293,9 @@ func takeFree(ctx context.Context, k *kind) int {
 	}
 }
 
-// work runs the handler for one lease and finishes the key.
-func (r *Runner) work(ctx context.Context, k *kind, l *Lease) {
-	run, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	r.mu.Lock()
-	r.running[l.Key] = &running{l, cancel}
-	r.mu.Unlock()
-
+// work runs the handler for one lease and finishes the key. run is the
+// handler's context, base that of all handlers.
+func (r *Runner) work(run, base context.Context, k *kind, l *Lease) {
 	res, err := call(run, k.handle, l)
 
 	r.mu.Lock()
@@ -251,41 +303,50 @@ func (r *Runner) work(ctx context.Context, k *kind, l *Lease) {
 		delete(r.running, l.Key)
 	}
 	r.mu.Unlock()
-	if errors.Is(err, ErrFenced) || errors.Is(context.Cause(run), ErrFenced) {
+
+	cause := context.Cause(run)
+	end := ending{again: res.Again, told: l.Stopped || errors.Is(cause, ErrStopped)}
+	switch {
+	case errors.Is(err, ErrFenced) || errors.Is(cause, ErrFenced):
 		r.o.Logger.Warn().Str("task", l.Key).Msg("task was taken over by another worker")
 		return
+	case err == nil:
+	case cause != nil:
+		end.interrupted, end.again = cause, r.db.Now()
+	default:
+		end.failed, end.again = err, r.db.Now().Add(r.o.Backoff(l.Attempts+1))
+		r.logFailure(l, err, end.again)
 	}
-	again := res.Again
-	if err != nil {
-		switch {
-		case errors.Is(context.Cause(run), ErrStopped), errors.Is(ctx.Err(), context.Canceled):
-			again = r.db.Now() // stopped or shutting down: no fault, no waiting
-		default:
-			again = r.db.Now().Add(r.o.Backoff(l.Attempts + 1))
-			r.o.Logger.Warn().Err(err).Str("task", l.Key).Int64("attempt", l.Attempts+1).Time("again", again).Msg("task failed")
-		}
-	}
-	// The store may be full or closing: then the lease runs out or is taken over.
-	if err := finish(context.WithoutCancel(ctx), r.db, l, again, err); err != nil && !errors.Is(err, ErrFenced) {
-		r.o.Logger.Error().Err(err).Str("task", l.Key).Msg("task not finished")
-		r.retryFinish(ctx, l, again, err)
-	}
+	r.finish(base, l, end)
 }
 
-// retryFinish gives a key back as soon as the store takes writes again: until
-// then the lease is held, so that nobody else works it meanwhile.
-func (r *Runner) retryFinish(ctx context.Context, l *Lease, again time.Time, cause error) {
+func (r *Runner) logFailure(l *Lease, err error, again time.Time) {
+	event := r.o.Logger.Warn()
+	var p *PanicError
+	if errors.As(err, &p) {
+		event = r.o.Logger.Error().Bytes("stack", p.Stack)
+	}
+	event.Err(err).Str("task", l.Key).Int64("attempt", l.Attempts+1).Time("again", again).Msg("task failed")
+}
+
+// finish gives a key back, if need be as soon as the store takes writes again:
+// until then the lease is held, so that nobody else works it. When the time to
+// drain is over, the rest is left to the take-over at the next start.
+func (r *Runner) finish(base context.Context, l *Lease, end ending) {
 	tick := time.NewTicker(r.o.Poll)
 	defer tick.Stop()
-	for {
+	for first := true; ; first = false {
+		err := finish(context.WithoutCancel(base), r.db, l, end)
+		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, migrations.ErrClosed) {
+			return
+		}
+		if first {
+			r.o.Logger.Error().Err(err).Str("task", l.Key).Msg("task not finished; trying until the store takes it")
+		}
 		select {
-		case <-ctx.Done():
+		case <-base.Done():
 			return
 		case <-tick.C:
-			err := finish(ctx, r.db, l, again, cause)
-			if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, migrations.ErrClosed) {
-				return
-			}
 		}
 	}
 }
@@ -307,17 +368,17 @@ func call(ctx context.Context, h Handler, l *Lease) (res Result, err error) {
 	return h(ctx, l)
 }
 
-func (r *Runner) stop(key string) {
+// end ends the context of the handler of a key, if it holds that fence; 0 is any.
+func (r *Runner) end(key string, fence int64, cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if key != "" {
-		if t := r.running[key]; t != nil {
-			t.cancel(ErrStopped)
-		}
+	if t := r.running[key]; t != nil && (fence == 0 || t.lease.Fence == fence) {
+		t.cancel(cause)
 	}
 }
 
-// renew prolongs all leases of this process, and hears of stops from others.
+// renew prolongs all leases of this process and frees those of others that ran
+// out.
 func (r *Runner) renew(ctx context.Context) {
 	r.mu.Lock()
 	leases := make([]*Lease, 0, len(r.running))
@@ -326,25 +387,66 @@ func (r *Runner) renew(ctx context.Context) {
 	}
 	r.mu.Unlock()
 	if len(leases) > 0 {
-		stopped, lost, err := renew(ctx, r.db, leases, r.o.LeaseFor)
+		lost, err := renew(ctx, r.db, leases, r.o.LeaseFor)
 		if err != nil {
 			r.o.Logger.Error().Err(err).Msg("leases not renewed")
 		}
-		r.end(stopped, ErrStopped)
-		r.end(lost, ErrFenced)
+		for _, l := range lost {
+			r.end(l.Key, l.Fence, ErrFenced)
+		}
 	}
-	// Keys whose process is gone without a restart of the same name.
-	if _, err := takeOver(ctx, r.db, ""); err != nil {
+	if freed, err := expire(ctx, r.db, r.owner.name); err != nil {
 		r.o.Logger.Error().Err(err).Msg("expired leases not taken over")
+	} else if freed > 0 {
+		r.o.Logger.Warn().Int64("tasks", freed).Msg("expired leases of another process taken over")
+		r.Look()
 	}
 }
 
-func (r *Runner) end(leases []*Lease, cause error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, l := range leases {
-		if t := r.running[l.Key]; t != nil && t.lease == l {
-			t.cancel(cause)
-		}
+// heed hears what other processes say through the store: stops, and that one of
+// them has taken this one's place.
+func (r *Runner) heed(ctx context.Context) error {
+	var epoch int64
+	if err := r.db.QueryRow(ctx, `SELECT epoch FROM task_owners WHERE owner = $1`, r.owner.name).Scan(&epoch); err != nil {
+		return r.unheard(ctx, err)
 	}
+	if epoch != r.owner.epoch {
+		return ErrReplaced
+	}
+	rows, err := r.db.Query(ctx, `SELECT key, fence FROM tasks WHERE lease_owner = $1 AND stop = 1`, r.owner.name)
+	if err != nil {
+		return r.unheard(ctx, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		var fence int64
+		if err := rows.Scan(&key, &fence); err != nil {
+			return r.unheard(ctx, err)
+		}
+		r.end(key, fence, ErrStopped)
+	}
+	if err := rows.Err(); err != nil {
+		return r.unheard(ctx, err)
+	}
+	return nil
+}
+
+// unheard logs a failed look: the next one is soon, and working goes on.
+func (r *Runner) unheard(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		r.o.Logger.Error().Err(err).Msg("stops of other processes not read")
+	}
+	return nil
+}
+
+// rebase deals with a clock that was set back, now or since the last start.
+func (r *Runner) rebase(ctx context.Context) {
+	moved, err := rebase(ctx, r.db)
+	if err != nil {
+		r.o.Logger.Error().Err(err).Msg("due times not counted from the new time")
+	} else if moved > 0 {
+		r.o.Logger.Warn().Int64("tasks", moved).Msg("the clock was set back: tasks made due at once")
+	}
+	r.Look()
 }

@@ -1,0 +1,289 @@
+package task
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"deskmate/migrations"
+)
+
+// Lease is the right to work one key. Fence grows with every claim.
+type Lease struct {
+	Workspace, Kind, Key string
+	Seen                 int64     // wakes that this run answers
+	Fence                int64     // names the claim
+	Attempts             int64     // earlier runs in a row that failed
+	Takeovers            int64     // earlier runs in a row that died with their process
+	Stopped              bool      // Stop was called before this run began
+	Due                  time.Time // when it was due
+}
+
+// Guard refuses, with ErrFenced, a write of a worker that was overtaken. Every
+// transaction of a handler calls it first.
+func (l *Lease) Guard(tx *migrations.Tx) error {
+	var fence int64
+	err := tx.QueryRow(`SELECT fence FROM tasks WHERE key = $1`, l.Key).Scan(&fence)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && fence != l.Fence {
+		return fmt.Errorf("task %s: %w", l.Key, ErrFenced)
+	}
+	if err != nil {
+		return fmt.Errorf("check fence of task %s: %w", l.Key, err)
+	}
+	return nil
+}
+
+// owner is a name to hold leases under, and the start of the process that may.
+type owner struct {
+	name  string
+	epoch int64
+}
+
+// claimSQL takes the due keys of kind $1. Workspaces take turns: the first key of
+// each, then the second of each, where keys that are being worked count as turns
+// taken; within a turn the longest due goes first. Of each workspace only as many
+// candidates are read as can be claimed ($3), however many wait: spaces steps
+// through the index tasks_due from one workspace to the next.
+const claimSQL = `
+WITH RECURSIVE spaces (workspace) AS (
+	SELECT MIN(workspace) FROM tasks WHERE kind = $1 AND lease_owner = '' AND due_at IS NOT NULL
+	UNION ALL
+	SELECT (SELECT MIN(t.workspace) FROM tasks t
+		WHERE t.kind = $1 AND t.lease_owner = '' AND t.due_at IS NOT NULL AND t.workspace > s.workspace)
+	FROM spaces s WHERE s.workspace IS NOT NULL
+), busy AS (
+	SELECT workspace, COUNT(*) AS n FROM tasks WHERE lease_owner <> '' AND kind = $1 GROUP BY workspace
+), candidates AS (
+	SELECT t.key, t.workspace, t.due_at FROM spaces s JOIN tasks t ON t.key IN (
+		SELECT d.key FROM tasks d
+		WHERE d.kind = $1 AND d.workspace = s.workspace AND d.lease_owner = '' AND d.due_at <= $2
+		ORDER BY d.due_at, d.key LIMIT $3)
+), turns AS (
+	SELECT c.key, c.due_at, COALESCE(b.n, 0) + ROW_NUMBER() OVER (PARTITION BY c.workspace ORDER BY c.due_at, c.key) AS turn
+	FROM candidates c LEFT JOIN busy b ON b.workspace = c.workspace
+)
+UPDATE tasks SET lease_owner = $4, lease_until = $5, fence = fence + 1, claimed_due = due_at, due_at = NULL,
+	claimed_stop = stop, stop = 0, updated_at = $2
+WHERE key IN (SELECT key FROM turns ORDER BY turn, due_at, key LIMIT $3)
+	AND EXISTS (SELECT 1 FROM task_owners WHERE owner = $4 AND epoch = $6)
+RETURNING workspace, kind, key, wanted, fence, attempts, takeovers, claimed_stop, claimed_due`
+
+// claim takes up to limit due keys of a kind, longest due first.
+func claim(ctx context.Context, db *migrations.DB, o owner, kind string, limit int, lease time.Duration) ([]*Lease, error) {
+	var got []*Lease
+	err := db.Write(ctx, func(tx *migrations.Tx) error {
+		rows, err := tx.Query(claimSQL, kind, migrations.Micros(tx.Now()), limit,
+			o.name, migrations.Micros(tx.Now().Add(lease)), o.epoch)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var l Lease
+			var due, stop int64
+			if err := rows.Scan(&l.Workspace, &l.Kind, &l.Key, &l.Seen, &l.Fence, &l.Attempts, &l.Takeovers, &stop, &due); err != nil {
+				return err
+			}
+			l.Stopped, l.Due = stop == 1, migrations.Time(due)
+			got = append(got, &l)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim %s tasks: %w", kind, err)
+	}
+	slices.SortFunc(got, func(a, b *Lease) int {
+		return cmp.Or(a.Due.Compare(b.Due), strings.Compare(a.Key, b.Key))
+	})
+	return got, nil
+}
+
+// nextDue is when the next key of a kind that nobody works is due; zero: never.
+func nextDue(ctx context.Context, db *migrations.DB, kind string) (time.Time, error) {
+	var due sql.NullInt64
+	err := db.QueryRow(ctx, `WITH RECURSIVE spaces (workspace) AS (
+			SELECT MIN(workspace) FROM tasks WHERE kind = $1 AND lease_owner = '' AND due_at IS NOT NULL
+			UNION ALL
+			SELECT (SELECT MIN(t.workspace) FROM tasks t
+				WHERE t.kind = $1 AND t.lease_owner = '' AND t.due_at IS NOT NULL AND t.workspace > s.workspace)
+			FROM spaces s WHERE s.workspace IS NOT NULL
+		)
+		SELECT MIN((SELECT MIN(t.due_at) FROM tasks t
+			WHERE t.kind = $1 AND t.workspace = s.workspace AND t.lease_owner = '' AND t.due_at IS NOT NULL))
+		FROM spaces s`, kind).Scan(&due)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find the next due %s task: %w", kind, err)
+	}
+	if !due.Valid {
+		return time.Time{}, nil
+	}
+	return migrations.Time(due.Int64), nil
+}
+
+// ending is how a run ended.
+type ending struct {
+	again       time.Time // when to run again at the latest; zero: when woken
+	failed      error     // why it is to be tried again
+	interrupted error     // stopped or shut down before it was through, without a fault
+	told        bool      // the handler's context was ended by Stop
+}
+
+// finish gives a key back. It is due again at the earliest of end.again and the
+// wakes since the claim. Only a run that was through has answered the wakes it
+// saw, and a stop that it was told of.
+func finish(ctx context.Context, db *migrations.DB, l *Lease, end ending) error {
+	through, attempts, text := 1, int64(0), ""
+	switch {
+	case end.failed != nil:
+		through, attempts, text = 0, l.Attempts+1, clip(end.failed.Error())
+	case end.interrupted != nil:
+		through, attempts = 0, l.Attempts
+	}
+	answered := 0
+	if end.told {
+		answered = 1
+	}
+	err := db.Write(ctx, func(tx *migrations.Tx) error {
+		res, err := tx.Exec(`UPDATE tasks SET
+				lease_owner = '', lease_until = 0, takeovers = 0, attempts = $1,
+				last_error = CASE WHEN $2 = '' AND $1 > 0 THEN last_error ELSE $2 END,
+				done = CASE WHEN $3 = 1 AND $4 > done THEN $4 ELSE done END,
+				stop = CASE WHEN $3 = 1 AND $5 = 1 THEN 0 WHEN $3 = 0 AND claimed_stop = 1 THEN 1 ELSE stop END,
+				claimed_stop = 0,
+				due_at = CASE WHEN due_at IS NULL OR due_at > $6 THEN $6 ELSE due_at END,
+				updated_at = $7
+			WHERE key = $8 AND fence = $9 AND lease_owner <> ''`,
+			attempts, text, through, l.Seen, answered, nullable(end.again), migrations.Micros(tx.Now()), l.Key, l.Fence)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrFenced
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("finish task %s: %w", l.Key, err)
+	}
+	return nil
+}
+
+// renew prolongs the leases of running handlers and tells which of them were
+// overtaken.
+func renew(ctx context.Context, db *migrations.DB, leases []*Lease, lease time.Duration) (lost []*Lease, err error) {
+	err = db.Write(ctx, func(tx *migrations.Tx) error {
+		lost = nil
+		until := migrations.Micros(tx.Now().Add(lease))
+		for _, l := range leases {
+			res, err := tx.Exec(`UPDATE tasks SET lease_until = $1 WHERE key = $2 AND fence = $3 AND lease_owner <> ''`, until, l.Key, l.Fence)
+			if err != nil {
+				return err
+			}
+			if n, err := res.RowsAffected(); err != nil {
+				return err
+			} else if n == 0 {
+				lost = append(lost, l)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("renew leases: %w", err)
+	}
+	return lost, nil
+}
+
+// takeOverSQL frees the leases that its condition names. The fence moves, so
+// that whoever held the lease is overtaken from now on. The key keeps its place
+// in the queue, until its runs have died often enough to be the likely cause:
+// then it waits ever longer, so that it cannot keep the process from starting.
+const takeOverSQL = `UPDATE tasks SET lease_owner = '', lease_until = 0, fence = fence + 1, takeovers = takeovers + 1,
+	stop = CASE WHEN claimed_stop = 1 THEN 1 ELSE stop END, claimed_stop = 0,
+	due_at = CASE WHEN takeovers < 5 THEN claimed_due WHEN takeovers < 150 THEN $1 + 2000000 * (takeovers - 4) ELSE $1 + 300000000 END,
+	updated_at = $1
+	WHERE `
+
+// takeOver begins a new epoch of a name, frees the leases of the earlier ones,
+// and reports how many there were.
+func takeOver(ctx context.Context, db *migrations.DB, name string) (o owner, freed int64, err error) {
+	o.name = name
+	err = db.Write(ctx, func(tx *migrations.Tx) error {
+		now := migrations.Micros(tx.Now())
+		if err := tx.QueryRow(`INSERT INTO task_owners (owner, epoch, started_at) VALUES ($1, 1, $2)
+			ON CONFLICT (owner) DO UPDATE SET epoch = task_owners.epoch + 1, started_at = excluded.started_at
+			RETURNING epoch`, name, now).Scan(&o.epoch); err != nil {
+			return err
+		}
+		res, err := tx.Exec(takeOverSQL+`lease_owner = $2`, now, name)
+		if err != nil {
+			return err
+		}
+		freed, err = res.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return owner{}, 0, fmt.Errorf("take over orphaned tasks: %w", err)
+	}
+	return o, freed, nil
+}
+
+// expire frees leases of others that ran out. Those of name itself never do: it
+// is alive, whatever the clock says, and what is not is taken over at its start.
+func expire(ctx context.Context, db *migrations.DB, name string) (freed int64, err error) {
+	err = db.Write(ctx, func(tx *migrations.Tx) error {
+		res, err := tx.Exec(takeOverSQL+`lease_owner <> '' AND lease_owner <> $2 AND lease_until < $1`, migrations.Micros(tx.Now()), name)
+		if err != nil {
+			return err
+		}
+		freed, err = res.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("take over expired tasks: %w", err)
+	}
+	return freed, nil
+}
+
+// rebase makes due at once what was last touched at a time that, after the clock
+// was set back, has not yet come: its due time was counted from there. A run too
+// early does no harm, one that is late by the size of the step does.
+func rebase(ctx context.Context, db *migrations.DB) (moved int64, err error) {
+	err = db.Write(ctx, func(tx *migrations.Tx) error {
+		res, err := tx.Exec(`UPDATE tasks SET due_at = $1, updated_at = $1
+			WHERE lease_owner = '' AND due_at > $1 AND updated_at > $1`, migrations.Micros(tx.Now()))
+		if err != nil {
+			return err
+		}
+		moved, err = res.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count due times from the new time: %w", err)
+	}
+	return moved, nil
+}
+
+func nullable(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return migrations.Micros(t)
+}
+
+// clip bounds what is kept of an error.
+func clip(s string) string {
+	const most = 500
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
