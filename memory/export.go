@@ -48,7 +48,7 @@ func (m *Memory) List(ctx context.Context, workspace string, f Filter) ([]Entry,
 				parts = append(parts, t.match())
 			}
 			args = append(args[:7], strings.Join(parts, " AND "), f.Limit)
-			where += ` AND n.seq IN (SELECT rowid / 2 FROM memory_index WHERE memory_index MATCH $8 AND rowid % 2 = 1) ORDER BY n.seq LIMIT $9`
+			where += ` AND n.seq IN (SELECT rowid - ` + noteRows + ` FROM memory_index WHERE memory_index MATCH $8 AND rowid > ` + noteRows + `) ORDER BY n.seq LIMIT $9`
 		} else {
 			where += ` ORDER BY n.seq LIMIT $8`
 		}

@@ -76,8 +76,8 @@ type fit struct {
 func notesWith(tx *migrations.Tx, p Place, terms []term) ([]fit, error) {
 	has := map[string]*fit{}
 	for _, t := range terms {
-		notes, err := scanNotes(tx.Query(reachSQL+`SELECT `+noteColumns+` FROM reach, memory_index JOIN notes n ON n.seq = (memory_index.rowid - 1) / 2
-			WHERE memory_index.rowid % 2 = 1 AND `+noteInReach+` AND memory_index MATCH $7`,
+		notes, err := scanNotes(tx.Query(reachSQL+`SELECT `+noteColumns+` FROM reach, memory_index JOIN notes n ON n.seq = memory_index.rowid - `+noteRows+`
+			WHERE memory_index.rowid > `+noteRows+` AND `+noteInReach+` AND memory_index MATCH $7`,
 			p.args(tx.Now(), t.match())...))
 		if err != nil {
 			return nil, fmt.Errorf("search notes: %w", err)
@@ -252,7 +252,7 @@ func quotesOf(tx *migrations.Tx, p Place, n Note, versions []Version) ([]Message
 			continue
 		}
 		phrase := term{words: texts(spoken[:min(quotePhrase, len(spoken))])}
-		if err := add([]Version{v}, `JOIN memory_index x ON x.rowid = 2 * m.id
+		if err := add([]Version{v}, `JOIN memory_index x ON x.rowid = m.id
 			WHERE m.workspace = $1 AND m.channel IN ($2, $3) AND m.gone_at = 0 AND x.memory_index MATCH $4`,
 			n.Workspace, n.Channel, p.Channel, phrase.match()); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -195,6 +196,17 @@ func (q query) without(names map[string]bool) query {
 		}
 	}
 	q.pairs = pairs
+	return q
+}
+
+// with keeps only these terms, and the pairs that have one of them.
+func (q query) with(terms []term) query {
+	kept := map[string]bool{}
+	for _, t := range terms {
+		kept[t.words[0]] = true
+	}
+	q.terms = terms
+	q.pairs = slices.DeleteFunc(slices.Clone(q.pairs), func(t term) bool { return !kept[t.words[0]] && !kept[t.words[1]] })
 	return q
 }
 

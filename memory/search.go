@@ -34,10 +34,17 @@ type Hit struct {
 	After     *Message
 }
 
+// noteRows is where the rows of notes begin in the index (2^40, see the schema):
+// a note's row is that plus its seq, a message's is its id.
+const noteRows = "1099511627776"
+
 const (
 	// candidates is how many of the best by words are ranked further. Twice as
 	// many change the order of the first ten hardly ever and cost twice as much.
 	candidates = 150
+	// scanned is how many matching rows in reach are scored, the newest first: what
+	// bounds a search for words that a large workspace says all day.
+	scanned = 8000
 	// maxNamed is how many people of a query count.
 	maxNamed = 4
 	// maxHits bounds limit.
@@ -151,6 +158,10 @@ type row struct {
 // person who is named speaks louder here already, so as not to be cut off.
 func lookUp(tx *migrations.Tx, p Place, q query, people []string) (map[int64]float64, error) {
 	score := map[int64]float64{}
+	q, err := affordable(tx, q)
+	if err != nil {
+		return nil, err
+	}
 	match := q.match()
 	if match == "" {
 		return score, nil
@@ -162,16 +173,16 @@ func lookUp(tx *migrations.Tx, p Place, q query, people []string) (map[int64]flo
 			who[i] = people[i]
 		}
 	}
-	rows, err := tx.Query(reachSQL+`, best AS (
+	rows, err := tx.Query(reachSQL+`, newest AS (
 			SELECT memory_index.rowid AS id, -bm25(memory_index) AS words,
 				CASE WHEN COALESCE(m.author, n.author) IN ($7, $8, $9, $10) THEN 1.5 ELSE 1.0 END AS voice
 			FROM reach, memory_index
-			LEFT JOIN messages m ON m.id = memory_index.rowid / 2 AND memory_index.rowid % 2 = 0
-			LEFT JOIN notes n ON n.seq = memory_index.rowid / 2 AND memory_index.rowid % 2 = 1
+			LEFT JOIN messages m ON m.id = memory_index.rowid
+			LEFT JOIN notes n ON n.seq = memory_index.rowid - `+noteRows+`
 			WHERE memory_index MATCH $11 AND (`+messageInReach+` OR `+noteInReach+`)
-			ORDER BY words * voice DESC LIMIT $12)
-		SELECT id, words FROM best`,
-		p.args(tx.Now(), who[0], who[1], who[2], who[3], match, candidates)...)
+			ORDER BY memory_index.rowid DESC LIMIT $12)
+		SELECT id, words FROM newest ORDER BY words * voice DESC LIMIT $13`,
+		p.args(tx.Now(), who[0], who[1], who[2], who[3], match, scanned, candidates)...)
 	if err != nil {
 		return nil, fmt.Errorf("look up words: %w", err)
 	}
@@ -189,6 +200,40 @@ func lookUp(tx *migrations.Tx, p Place, q query, people []string) (map[int64]flo
 	return score, nil
 }
 
+// affordable leaves the most frequent words of q out while all together have more
+// rows than a search scores: next to rarer ones they decide nothing. The rarest
+// always stays.
+func affordable(tx *migrations.Tx, q query) (query, error) {
+	terms := q.all()
+	if len(terms) < 2 {
+		return q, nil
+	}
+	rows := make(map[string]int, len(terms))
+	total := 0
+	for _, t := range terms {
+		var n int
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`,
+			t.match(), scanned).Scan(&n); err != nil {
+			return q, fmt.Errorf("count rows of a word: %w", err)
+		}
+		rows[t.match()] = n
+		total += n
+	}
+	if total <= scanned {
+		return q, nil
+	}
+	terms = slices.Clone(terms)
+	slices.SortStableFunc(terms, func(a, b term) int { return rows[a.match()] - rows[b.match()] })
+	total = 0
+	for i, t := range terms {
+		if total += rows[t.match()]; total > scanned && i > 0 {
+			terms = terms[:i]
+			break
+		}
+	}
+	return q.with(terms), nil
+}
+
 // newest is how many messages of a person answer a query that says only who.
 const newest = 20
 
@@ -199,7 +244,7 @@ func addNewest(tx *migrations.Tx, p Place, people []string, score map[int64]floa
 	if err != nil {
 		return fmt.Errorf("encode people: %w", err)
 	}
-	rows, err := tx.Query(reachSQL+`SELECT 2 * m.id FROM reach, messages m WHERE `+messageInReach+`
+	rows, err := tx.Query(reachSQL+`SELECT m.id FROM reach, messages m WHERE `+messageInReach+`
 		AND m.author IN (SELECT value FROM json_each($7)) ORDER BY m.said_at DESC LIMIT $8`, p.args(tx.Now(), string(who), newest)...)
 	if err != nil {
 		return fmt.Errorf("look up what was said last: %w", err)
@@ -233,16 +278,16 @@ func load(tx *migrations.Tx, p Place, score map[int64]float64, people []string) 
 		return nil, fmt.Errorf("encode people: %w", err)
 	}
 	rows, err := tx.Query(reachSQL+`
-		SELECT 2 * m.id, 'message', '', '', m.channel, m.thread, m.ts, m.author, m.text, m.permalink, m.said_at,
-			COALESCE((SELECT 2 * b.id FROM messages b WHERE b.workspace = m.workspace AND b.channel = m.channel AND b.thread = m.thread
+		SELECT m.id, 'message', '', '', m.channel, m.thread, m.ts, m.author, m.text, m.permalink, m.said_at,
+			COALESCE((SELECT b.id FROM messages b WHERE b.workspace = m.workspace AND b.channel = m.channel AND b.thread = m.thread
 				AND b.ts < m.ts AND b.gone_at = 0 ORDER BY b.ts DESC LIMIT 1), 0),
-			COALESCE((SELECT 2 * a.id FROM messages a WHERE a.workspace = m.workspace AND a.channel = m.channel AND a.thread = m.thread
+			COALESCE((SELECT a.id FROM messages a WHERE a.workspace = m.workspace AND a.channel = m.channel AND a.thread = m.thread
 				AND a.ts > m.ts AND a.gone_at = 0 ORDER BY a.ts LIMIT 1), 0),
 			EXISTS (SELECT 1 FROM messages s WHERE s.workspace = m.workspace AND s.author IN (SELECT value FROM json_each($7)) AND s.channel = m.channel)
-		FROM reach, messages m WHERE `+messageInReach+` AND m.id IN (SELECT value / 2 FROM json_each($8) WHERE value % 2 = 0)
+		FROM reach CROSS JOIN json_each($8) j CROSS JOIN messages m WHERE m.id = j.value AND `+messageInReach+`
 		UNION ALL
-		SELECT 2 * n.seq + 1, 'note', n.id, n.scope, n.channel, '', n.ts, n.author, n.text, n.permalink, n.created_at, 0, 0, 0
-		FROM reach, notes n WHERE `+noteInReach+` AND n.seq IN (SELECT value / 2 FROM json_each($8) WHERE value % 2 = 1)`,
+		SELECT n.seq + `+noteRows+`, 'note', n.id, n.scope, n.channel, '', n.ts, n.author, n.text, n.permalink, n.created_at, 0, 0, 0
+		FROM reach CROSS JOIN json_each($8) j CROSS JOIN notes n WHERE n.seq = j.value - `+noteRows+` AND `+noteInReach,
 		p.args(tx.Now(), string(who), string(list))...)
 	if err != nil {
 		return nil, fmt.Errorf("read what was found: %w", err)

@@ -102,40 +102,42 @@ CREATE TABLE note_versions (
 );
 
 -- memory_index: one full-text index over both, so that their scores compare.
--- It holds words, not texts. rowid is 2 * messages.id or 2 * notes.seq + 1.
+-- It holds words, not texts. rowid is messages.id, or notes.seq + 2^40: notes are
+-- one range, and the first in descending order, which a search of frequent words
+-- goes by.
 CREATE VIRTUAL TABLE memory_index USING fts5 (text, content = '', tokenize = 'porter unicode61 remove_diacritics 2');
 -- A deleted entry is cut out of the index, not only marked.
 INSERT INTO memory_index (memory_index, rank) VALUES ('secure-delete', 1);
 
 -- +goose StatementBegin
 CREATE TRIGGER messages_said AFTER INSERT ON messages WHEN new.text <> '' BEGIN
-    INSERT INTO memory_index (rowid, text) VALUES (2 * new.id, new.text);
+    INSERT INTO memory_index (rowid, text) VALUES (new.id, new.text);
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER messages_changed AFTER UPDATE OF text ON messages WHEN new.text <> old.text BEGIN
-    INSERT INTO memory_index (memory_index, rowid, text) SELECT 'delete', 2 * old.id, old.text WHERE old.text <> '';
-    INSERT INTO memory_index (rowid, text) SELECT 2 * new.id, new.text WHERE new.text <> '';
+    INSERT INTO memory_index (memory_index, rowid, text) SELECT 'delete', old.id, old.text WHERE old.text <> '';
+    INSERT INTO memory_index (rowid, text) SELECT new.id, new.text WHERE new.text <> '';
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER messages_removed AFTER DELETE ON messages WHEN old.text <> '' BEGIN
-    INSERT INTO memory_index (memory_index, rowid, text) VALUES ('delete', 2 * old.id, old.text);
+    INSERT INTO memory_index (memory_index, rowid, text) VALUES ('delete', old.id, old.text);
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER notes_written AFTER INSERT ON notes BEGIN
-    INSERT INTO memory_index (rowid, text) VALUES (2 * new.seq + 1, new.text);
+    INSERT INTO memory_index (rowid, text) VALUES (new.seq + 1099511627776, new.text);
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER notes_changed AFTER UPDATE OF text ON notes WHEN new.text <> old.text BEGIN
-    INSERT INTO memory_index (memory_index, rowid, text) VALUES ('delete', 2 * old.seq + 1, old.text);
-    INSERT INTO memory_index (rowid, text) VALUES (2 * new.seq + 1, new.text);
+    INSERT INTO memory_index (memory_index, rowid, text) VALUES ('delete', old.seq + 1099511627776, old.text);
+    INSERT INTO memory_index (rowid, text) VALUES (new.seq + 1099511627776, new.text);
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER notes_removed AFTER DELETE ON notes BEGIN
-    INSERT INTO memory_index (memory_index, rowid, text) VALUES ('delete', 2 * old.seq + 1, old.text);
+    INSERT INTO memory_index (memory_index, rowid, text) VALUES ('delete', old.seq + 1099511627776, old.text);
 END;
 -- +goose StatementEnd
