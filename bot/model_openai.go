@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -125,27 +126,84 @@ func (m *OpenAI) Name() string { return m.options.Model }
 // Complete calls the model once, but for the calls that teach it the server's
 // habits, of which there are at most three.
 func (m *OpenAI) Complete(ctx context.Context, r Request, onText func(string)) (Response, error) {
+	h := m.known()
 	for {
-		m.mu.Lock()
-		h := m.habits
-		m.mu.Unlock()
 		resp, err := m.once(ctx, r, h, onText)
 		if err == nil {
+			m.keep(h)
 			return resp, nil
 		}
 		if ctx.Err() != nil {
 			return Response{}, fmt.Errorf("call model: %w", ctx.Err())
 		}
 		failed := m.failure(err)
-		if other, ok := h.learn(failed); ok {
-			m.mu.Lock()
-			m.habits = other
-			m.mu.Unlock()
-			continue
+		var learnt bool
+		if h, learnt = h.learn(failed); !learnt {
+			return Response{}, failed
 		}
-		return Response{}, failed
 	}
 }
+
+func (m *OpenAI) known() habits {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.habits
+}
+
+// keep remembers habits with which a call succeeded.
+func (m *OpenAI) keep(h habits) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.habits = habits{m.habits.noUsage || h.noUsage, m.habits.noStream || h.noStream, m.habits.newLimit || h.newLimit}
+}
+
+// Check asks the server for its models, to find a wrong address, key or name
+// before anybody waits for an answer. A server without such a list passes.
+func (m *OpenAI) Check(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	x := m.exchange(cancel)
+	defer x.stop()
+	list, err := m.client(x).ListModels(ctx)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	if err != nil {
+		failed := m.failure(err)
+		if failed.Status == http.StatusNotFound || failed.Status == http.StatusMethodNotAllowed {
+			return nil
+		}
+		return failed
+	}
+	var names []string
+	for _, known := range list.Models {
+		if known.ID == m.options.Model {
+			return nil
+		}
+		names = append(names, known.ID)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return &ModelError{Message: m.masked(fmt.Sprintf("%s does not list the model %q; it has %s", m.host, m.options.Model, strings.Join(names, ", ")))}
+}
+
+func (m *OpenAI) exchange(cancel context.CancelCauseFunc) *exchange {
+	return &exchange{client: m.http, cancel: cancel, firstByte: m.options.FirstByte, idle: m.options.Idle, clock: m.options.Clock}
+}
+
+// client is the library's client for one exchange.
+func (m *OpenAI) client(x *exchange) *openai.Client {
+	config := openai.DefaultConfig(m.options.Key)
+	config.BaseURL = m.options.BaseURL
+	config.HTTPClient = x
+	return openai.NewClientWithConfig(config)
+}
+
+var (
+	aboutStreams = regexp.MustCompile(`\bstream(?:s|ing|ed)?\b`)
+	aboutFields  = regexp.MustCompile(`\b(?:extra|unknown|unrecognized|unexpected|unsupported)\b`)
+)
 
 // learn reads from a refusal what to leave out. Each habit is learnt only once,
 // so that a server which refuses for another reason is not asked for ever.
@@ -158,11 +216,11 @@ func (h habits) learn(e *ModelError) (habits, bool) {
 	switch {
 	case streaming && !h.noUsage && (strings.Contains(said, "stream_options") || strings.Contains(said, "include_usage")):
 		h.noUsage = true
-	case streaming && strings.Contains(said, "stream") && !strings.Contains(said, "stream_options"):
+	case streaming && aboutStreams.MatchString(said):
 		h.noStream = true
 	case !h.newLimit && strings.Contains(said, "max_completion_tokens"):
 		h.newLimit = true
-	case streaming && !h.noUsage && (strings.Contains(said, "extra") || strings.Contains(said, "unknown") || strings.Contains(said, "unrecognized") || strings.Contains(said, "unexpected")):
+	case streaming && !h.noUsage && aboutFields.MatchString(said):
 		h.noUsage = true // strict servers do not always say which field they mean
 	default:
 		return h, false
@@ -174,16 +232,11 @@ func (h habits) learn(e *ModelError) (habits, bool) {
 func (m *OpenAI) once(ctx context.Context, r Request, h habits, onText func(string)) (Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	x := &exchange{client: m.http, cancel: cancel, firstByte: m.options.FirstByte, idle: m.options.Idle, clock: m.options.Clock}
+	x := m.exchange(cancel)
 	defer x.stop()
-	config := openai.DefaultConfig(m.options.Key)
-	config.BaseURL = m.options.BaseURL
-	config.HTTPClient = x
-	client := openai.NewClientWithConfig(config)
-
 	q := m.request(r, h)
 	var a assembly
-	err := m.converse(ctx, client, q, x, &a, onText)
+	err := m.converse(ctx, m.client(x), q, x, &a, onText)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause // the timeout that ended it says more than what broke then
 	}

@@ -229,6 +229,27 @@ func TestOpenAILearnsWhatAServerDoesNotTake(t *testing.T) {
 	}
 }
 
+func TestOpenAIDoesNotLearnFromOtherRefusals(t *testing.T) {
+	t.Parallel()
+	script := &modelsim.Script{Sequence: []modelsim.Reply{
+		{Status: 400, Error: "the upstream refused the prompt"},
+		{Status: 400, Error: "stream closed: the prompt is too long"}, {Status: 400, Error: "the prompt is too long"},
+		{Text: "Hello."},
+	}}
+	m, sim := connect(t, script.Handler(), modelsim.Options{}, OpenAIOptions{})
+	for range 2 {
+		if _, err := m.Complete(t.Context(), hello(), nil); err == nil || IsTemporary(err) {
+			t.Errorf("got %v, want a final error", err)
+		}
+	}
+	if _, err := m.Complete(t.Context(), hello(), nil); err != nil {
+		t.Fatalf("Complete: %v", err)
+	}
+	if last := sim.Requests()[len(sim.Requests())-1]; len(sim.Requests()) != 4 || !last.Stream || last.StreamOptions == nil {
+		t.Errorf("request %d is %s, want the fourth to ask for a stream with usage again", len(sim.Requests()), last.Body)
+	}
+}
+
 func TestOpenAIFailures(t *testing.T) {
 	t.Parallel()
 	quick := OpenAIOptions{Key: testKey, FirstByte: 150 * time.Millisecond, Idle: 150 * time.Millisecond}
@@ -357,5 +378,80 @@ func TestNewOpenAIRefusesWrongOptions(t *testing.T) {
 				t.Errorf("%q shows the password", err)
 			}
 		})
+	}
+}
+
+func TestOpenAICheckFindsMistakes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		server modelsim.Options
+		says   string // "" = all is well
+	}{
+		{"the model is listed", modelsim.Options{Key: testKey, Models: []string{"sim-0", "sim-1"}}, ""},
+		{"the server lists nothing", modelsim.Options{Key: testKey}, ""},
+		{"the model is not listed", modelsim.Options{Key: testKey, Models: []string{"sim-2", "sim-3"}}, "it has sim-2, sim-3"},
+		{"the key is wrong", modelsim.Options{Key: "another-key-entirely"}, "401"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m, _ := connect(t, modelsim.Always(modelsim.Reply{}), c.server, OpenAIOptions{Key: testKey})
+			err := m.Check(t.Context())
+			if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("got %v, want an error with %q", err, c.says)
+			}
+			if err != nil && strings.Contains(err.Error(), testKey) {
+				t.Errorf("%q shows the key", err)
+			}
+		})
+	}
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	m, err := NewOpenAI(OpenAIOptions{BaseURL: web.URL, Model: "sim-1"})
+	if err != nil {
+		t.Fatalf("NewOpenAI: %v", err)
+	}
+	if err := m.Check(t.Context()); err != nil {
+		t.Errorf("a server without a list: got %v, want nil", err)
+	}
+}
+
+func TestOpenAITellsAnEmptyAccountFromHaste(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = w.Write([]byte(`{"error":{"message":"You exceeded your quota.","type":"insufficient_quota","code":"insufficient_quota"}}`))
+	}))
+	t.Cleanup(web.Close)
+	m, err := NewOpenAI(OpenAIOptions{BaseURL: web.URL, Model: "sim-1"})
+	if err != nil {
+		t.Fatalf("NewOpenAI: %v", err)
+	}
+	if _, err := m.Complete(t.Context(), hello(), nil); err == nil || IsTemporary(err) {
+		t.Errorf("got %v, want an error that is not worth another try", err)
+	}
+}
+
+func TestOpenAIMasksKeysInErrorPages(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ body, want, not string }{
+		{"your key " + testKey + " is bad", "your key *** is bad", testKey},
+		{"Bearer abcdefghij is bad", "Bearer *** is bad", "abcdefghij"},
+		{"<html><body>nginx</body></html>", "answered 502 Bad Gateway", "nginx"},
+		{strings.Repeat("long ", 200), "…", strings.Repeat("long ", 100)},
+	} {
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = w.Write([]byte(c.body))
+		}))
+		m, err := NewOpenAI(OpenAIOptions{Key: testKey, BaseURL: web.URL, Model: "sim-1"})
+		if err != nil {
+			t.Fatalf("NewOpenAI: %v", err)
+		}
+		_, err = m.Complete(t.Context(), hello(), nil)
+		web.Close()
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), c.not) {
+			t.Errorf("got %v, want %q in it and not %q", err, c.want, c.not)
+		}
 	}
 }

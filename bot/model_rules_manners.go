@@ -7,7 +7,8 @@ import (
 
 var (
 	thanksForm = regexp.MustCompile(`(?i)^(?:(?:many\s+|much\s+)?thanks(?:\s+a\s+lot|\s+so\s+much|\s+again)?|thank\s+you(?:\s+(?:very\s+much|so\s+much))?|thx|ty|cheers|(?:that['’]s\s+)?(?:great|perfect|awesome|nice|good|cool|well\s+done)(?:\s+(?:job|work))?(?:,?\s+thanks|,?\s+thank\s+you)?)(?:[\s,]+(?:deskmate|@deskmate|<@[^>]+>|all))?[.!\s:)]*$`)
-	helloForm  = regexp.MustCompile(`(?i)^(?:hi|hello|hey|hiya|howdy|yo|good\s+(?:morning|afternoon|evening|day)|morning|ping|test)(?:[\s,]+(?:there|deskmate|@deskmate|team|all|<@[^>]+>))*[.!?\s:)]*$`)
+	okayForm   = regexp.MustCompile(`(?i)^(?:ok(?:ay)?|all\s*right|alright|got\s+it|understood|never\s*mind|yes|no|nope|yep|sure)[.!\s]*$`)
+	helloForm  = regexp.MustCompile(`(?i)^(?:hi|hello|hey|hiya|howdy|yo|greetings|good\s+(?:morning|afternoon|evening|day)|morning|ping|test)(?:[\s,]+(?:there|deskmate|@deskmate|team|all|<@[^>]+>))*[.!?\s:)]*$`)
 	howAreYou  = regexp.MustCompile(`(?i)^how\s+(?:are\s+you|is\s+it\s+going|do\s+you\s+do)\b[^?]{0,20}[?.! ]*$`)
 	whoForm    = regexp.MustCompile(`(?i)^(?:(?:who|what)\s+are\s+you\b.*|who['’]?s\s+this|introduce\s+yourself.*|whoami|who\s+am\s+i\s+talking\s+to|are\s+you\s+(?:an?\s+)?(?:bot|ai|human|robot|person|real|machine|language\s+model|llm|chatgpt|there)\b.*|what\s+is\s+deskmate|(?:which|what)\s+(?:language\s+)?(?:model|llm)\s+(?:are|do|is)\b.*|what(?:['’]s|\s+is)\s+your\s+name|who\s+(?:is\s+your\s+sponsor|answers\s+for\s+you|made\s+you|runs\s+you))[?.! ]*$`)
 	helpForm   = regexp.MustCompile(`(?i)^(?:help(?:\s+me)?|\?+|commands|usage|(?:what|which)\s+(?:can|could)\s+(?:you|i|we)\s+(?:do|ask|help|say)\b.*|what\s+do\s+you\s+do|what\s+are\s+you\s+able\s+to\s+do.*|how\s+(?:can|do)\s+(?:you\s+help|i\s+use\s+you|you\s+work|this\s+work).*|what\s+(?:tools|skills)\s+do\s+you\s+have.*|what\s+are\s+your\s+(?:tools|skills|abilities).*)[?.! ]*$`)
@@ -15,10 +16,13 @@ var (
 
 // manners are hello and thanks.
 func (a ask) manners() (intent, bool) {
+	whole := strings.TrimSpace(leadingMention.ReplaceAllString(strings.TrimSpace(a.whole), ""))
 	switch {
-	case thanksForm.MatchString(a.text):
+	case thanksForm.MatchString(whole):
 		return says("You are welcome.")
-	case helloForm.MatchString(a.text):
+	case okayForm.MatchString(whole):
+		return says("All right.")
+	case helloForm.MatchString(whole):
 		return says("Hello! I work by built-in rules, without a language model. Ask me `help` to see what I understand.")
 	case howAreYou.MatchString(a.text):
 		return says("All is well here, thank you. What can I do for you?")

@@ -12,7 +12,7 @@ const maxTimed = 2000
 
 var (
 	leadingMention = regexp.MustCompile(`^(?:<@[UW][A-Z0-9]+(?:\|[^>]*)?>[\s,:]*)+`)
-	politeness     = regexp.MustCompile(`(?i)^(?:(?:hey|hi|hello|ok(?:ay)?|so|and|also|then|now|please|pls|kindly|deskmate|@deskmate)(?:\s*[,!:.–-]+\s*|\s+)|(?:can|could|would|will)\s+you\s+(?:please\s+|kindly\s+|just\s+)?|(?:i['’]d\s+like|i\s+would\s+like|i\s+want|i\s+need)\s+you\s+to\s+|would\s+you\s+mind\s+)`)
+	politeness     = regexp.MustCompile(`(?i)^(?:(?:hey|hi|hello|thanks|thank\s+you|ok(?:ay)?|so|and|also|then|now|please|pls|kindly|deskmate|@deskmate)(?:\s*[,!:.–-]+\s*|\s+)|(?:can|could|would|will)\s+you\s+(?:please\s+|kindly\s+|just\s+)?|(?:i['’]d\s+like|i\s+would\s+like|i\s+want|i\s+need)\s+you\s+to\s+|would\s+you\s+mind\s+)`)
 	bulletLine     = regexp.MustCompile(`^\s*(?:[-*•]|\d+[.)])\s+`)
 )
 
@@ -24,6 +24,9 @@ func (a ask) plain() string {
 	}
 	for range 4 {
 		rest := strings.TrimSpace(politeness.ReplaceAllString(s, ""))
+		if !a.silent {
+			rest = leadingMention.ReplaceAllString(rest, "")
+		}
 		if name := a.brief.agent; name != "" && len(rest) > len(name) && strings.EqualFold(rest[:len(name)], name) && strings.ContainsAny(rest[len(name):len(name)+1], " ,:!") {
 			rest = strings.TrimLeft(rest[len(name):], " ,:!")
 		}
@@ -41,7 +44,7 @@ type rule func(a ask) (intent, bool)
 // understand finds the first rule that fits a message. A message of several
 // lines that are each a request of their own is all of them.
 func understand(a ask) intent {
-	if a.silent && leadingMention.MatchString(a.whole) {
+	if a.silent && (leadingMention.MatchString(a.whole) || leadingMention.MatchString(a.text)) {
 		return intent{} // it asks somebody else
 	}
 	if in, ok := a.lines(); ok {

@@ -2,6 +2,9 @@ package bot
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -258,6 +261,11 @@ func TestRulesUnderstandSlack(t *testing.T) {
 		{"thanks!", "You are welcome."},
 		{"Thank you very much, Deskmate", "You are welcome."},
 		{"hello", "~Hello!"},
+		{"hello there", "~Hello!"},
+		{"<@U0DESKMATE> hi Deskmate!", "~Hello!"},
+		{"ok", "All right."},
+		{"hey <@U0DESKMATE> react with :tada:", `react {"name":"tada"}`},
+		{"thanks, now summarise this thread", `read_thread {}`},
 		{"good morning", "~Hello!"},
 		{"how are you?", "~All is well"},
 
@@ -280,6 +288,34 @@ func TestRulesUnderstandSlack(t *testing.T) {
 	}, user)
 }
 
+func TestRulesUnderstandTheirDocumentation(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "docs", "models.md"))
+	if err != nil {
+		t.Fatalf("read the page: %v", err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| `(.+)` \\| `(\\w+)` \\|$").FindAllStringSubmatch(string(page), -1)
+	if len(rows) < 25 {
+		t.Fatalf("%d requests found on the page, want at least 25", len(rows))
+	}
+	for _, row := range rows {
+		got := rulesAnswer(t, talk(user(row[1])))
+		if len(got.Calls) != 1 || got.Calls[0].Name != row[2] {
+			t.Errorf("%q is documented as %s, but is %s", row[1], row[2], inShort(got))
+		}
+	}
+	for _, e := range examples {
+		for _, said := range regexp.MustCompile("`([^`…]+)`").FindAllStringSubmatch(e.text, -1) {
+			if said[1] == "pause" || said[1] == "resume" || said[1] == "run" {
+				continue // the verbs before "duty d_…"
+			}
+			if got := rulesAnswer(t, talk(user(said[1]))); len(got.Calls) != 1 || got.Calls[0].Name != e.tool {
+				t.Errorf("help shows %q for %s, but it is %s", said[1], e.tool, inShort(got))
+			}
+		}
+	}
+}
+
 func TestRulesStaySilentWhereNobodyAskedThem(t *testing.T) {
 	t.Parallel()
 	checkSentences(t, []sentence{
@@ -296,6 +332,7 @@ func TestRulesStaySilentWhereNobodyAskedThem(t *testing.T) {
 		{"decision: we ship", ""},
 		{"is it raining", ""},
 		{"<@U0CHLOE> when is the offsite?", ""},
+		{"hey <@U0CHLOE>, when is the offsite?", ""},
 		{"when does the release freeze start?", `recall {"query":"when does the release freeze start"}`},
 		{"remember that tea is at four", `remember {"text":"tea is at four"}`},
 		{"forget that tea is at four", `forget {"query":"tea is at four"}`},
