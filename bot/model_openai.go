@@ -290,10 +290,14 @@ func (m *OpenAI) request(r Request, h habits) openai.ChatCompletionRequest {
 	if h.newLimit {
 		q.MaxCompletionTokens = r.MaxTokens
 	} else {
+		//lint:ignore SA1019 most servers other than OpenAI's know the limit by this name only
 		q.MaxTokens = r.MaxTokens
 	}
 	if q.Stream && !h.noUsage {
 		q.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
+	}
+	if name := m.options.Model; len(r.Tools) > 0 && (name == openai.GPT6Sol || name == openai.GPT6Luna) {
+		q.ReasoningEffort = openai.ReasoningEffortNone // with tools they reason in another protocol only
 	}
 	for _, t := range r.Tools {
 		q.Tools = append(q.Tools, openai.Tool{Type: openai.ToolTypeFunction, Function: &openai.FunctionDefinition{
@@ -351,4 +355,51 @@ func arguments(args json.RawMessage) string {
 		return "{}"
 	}
 	return string(b)
+}
+
+// failure turns whatever went wrong into a ModelError with words for people: the
+// server's own message where there is one, without the key.
+func (m *OpenAI) failure(err error) *ModelError {
+	f := m.broken(err)
+	var api *openai.APIError
+	var request *openai.RequestError
+	switch {
+	case errors.As(err, &api) && api.HTTPStatusCode > 0:
+		f.Status = api.HTTPStatusCode
+		f.Temporary = temporaryStatus(f.Status) && !outOfQuota(api)
+		f.Message = m.answered(f.Status, api.Message)
+	case errors.As(err, &api): // an error event of a stream
+		f.Temporary = !outOfQuota(api)
+		f.Message = m.host + " broke off its answer: " + api.Message
+	case errors.As(err, &request):
+		f.Status = request.HTTPStatusCode
+		f.Temporary = temporaryStatus(f.Status)
+		f.Message = m.answered(f.Status, plainBody(request.Body))
+	case isRefusedByLibrary(err):
+		f.Temporary, f.Message = false, "the model "+m.options.Model+" cannot be asked this way: "+err.Error()
+	}
+	f.Message = m.masked(f.Message)
+	f.Err = m.safe(err)
+	return f
+}
+
+// isRefusedByLibrary reports errors that go-openai finds in a request before it
+// is sent: no other try will change them.
+func isRefusedByLibrary(err error) bool {
+	for _, e := range []error{
+		openai.ErrChatCompletionInvalidModel, openai.ErrContentFieldsMisused, openai.ErrReasoningEffortUnsupported,
+		openai.ErrReasoningToolsRequireResponses, openai.ErrReasoningSamplingUnsupported, openai.ErrReasoningModelMaxTokensDeprecated,
+		openai.ErrReasoningModelLimitationsLogprobs, openai.ErrReasoningModelLimitationsOther,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// outOfQuota tells an account without money from one that is merely too fast;
+// both are 429.
+func outOfQuota(e *openai.APIError) bool {
+	return e.Code == "insufficient_quota" || e.Type == "insufficient_quota"
 }

@@ -146,8 +146,8 @@ func (a *assembly) response(r Request, model string) (Response, error) {
 			return Response{}, fmt.Errorf("%w: a tool call names no tool", errGarbled)
 		}
 		id := c.id
-		if id == "" || ids[id] {
-			id = fmt.Sprintf("call_%d", i+1)
+		for n := i + 1; id == "" || ids[id]; n++ {
+			id = fmt.Sprintf("call_%d", n)
 		}
 		ids[id] = true
 		resp.Calls = append(resp.Calls, ToolCall{ID: id, Name: c.name, Args: readArguments(c.args.String())})

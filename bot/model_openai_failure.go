@@ -9,17 +9,13 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-
-	openai "github.com/sashabaranov/go-openai"
 )
 
-// failure turns whatever went wrong into a ModelError with words for people: the
-// server's own message where there is one, without the key.
-func (m *OpenAI) failure(err error) *ModelError {
+// broken words what went wrong on the way to the server and back, apart from what
+// the client library reports.
+func (m *OpenAI) broken(err error) *ModelError {
 	f := &ModelError{Temporary: true, Message: "the answer of " + m.host + " could not be read: " + err.Error()}
 	var (
-		api      *openai.APIError
-		request  *openai.RequestError
 		timeout  *timeoutError
 		redirect *redirectError
 		mid      *midError
@@ -28,17 +24,6 @@ func (m *OpenAI) failure(err error) *ModelError {
 		u        *url.Error
 	)
 	switch {
-	case errors.As(err, &api) && api.HTTPStatusCode > 0:
-		f.Status = api.HTTPStatusCode
-		f.Temporary = temporaryStatus(f.Status) && !outOfQuota(api)
-		f.Message = m.answered(f.Status, api.Message)
-	case errors.As(err, &api): // an error event of a stream
-		f.Temporary = !outOfQuota(api)
-		f.Message = m.host + " broke off its answer: " + api.Message
-	case errors.As(err, &request):
-		f.Status = request.HTTPStatusCode
-		f.Temporary = temporaryStatus(f.Status)
-		f.Message = m.answered(f.Status, plainBody(request.Body))
 	case errors.As(err, &timeout):
 		f.Message = m.host + ": " + timeout.Error()
 	case errors.As(err, &redirect):
@@ -51,8 +36,6 @@ func (m *OpenAI) failure(err error) *ModelError {
 		f.Message = "the answer of " + m.host + " ended in the middle"
 	case errors.Is(err, errGarbled):
 		f.Message = "the answer of " + m.host + " does not follow the chat-completions protocol"
-	case isRefusedByLibrary(err):
-		f.Temporary, f.Message = false, "the model "+m.options.Model+" cannot be asked this way: "+err.Error()
 	case errors.As(err, &dns):
 		f.Message = "cannot find the host " + m.host
 	case errors.As(err, &op) && op.Op == "dial":
@@ -60,24 +43,7 @@ func (m *OpenAI) failure(err error) *ModelError {
 	case errors.As(err, &u):
 		f.Message = "the connection to " + m.host + " failed: " + u.Err.Error()
 	}
-	f.Message = m.masked(f.Message)
-	f.Err = m.safe(err)
 	return f
-}
-
-// isRefusedByLibrary reports errors that go-openai finds in a request before it
-// is sent: no other try will change them.
-func isRefusedByLibrary(err error) bool {
-	for _, e := range []error{
-		openai.ErrChatCompletionInvalidModel, openai.ErrContentFieldsMisused, openai.ErrReasoningEffortUnsupported,
-		openai.ErrReasoningToolsRequireResponses, openai.ErrReasoningSamplingUnsupported, openai.ErrReasoningModelMaxTokensDeprecated,
-		openai.ErrReasoningModelLimitationsLogprobs, openai.ErrReasoningModelLimitationsOther,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // safe is an error for the logs: what a caller decides on, and nothing that the
@@ -107,12 +73,6 @@ func temporaryStatus(status int) bool {
 		return true
 	}
 	return status >= 500 && status != http.StatusNotImplemented
-}
-
-// outOfQuota tells an account without money from one that is merely too fast;
-// both are 429.
-func outOfQuota(e *openai.APIError) bool {
-	return e.Code == "insufficient_quota" || e.Type == "insufficient_quota"
 }
 
 func (m *OpenAI) answered(status int, said string) string {

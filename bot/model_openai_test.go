@@ -166,6 +166,30 @@ func stream(t *testing.T, events ...string) (*OpenAI, *httptest.Server) {
 	return m, web
 }
 
+func TestOpenAIReadsErrorsInsideAStream(t *testing.T) {
+	t.Parallel()
+	for _, event := range []string{`{ "error": "the GPU is on fire" }`, `{ "error": {"message": "the GPU is on fire"} }`, `{ "error": {"detail": "the GPU is on fire"} }`} {
+		m, _ := stream(t, `{"choices":[{"delta":{"content":"Let me"}}]}`, event)
+		_, err := m.Complete(t.Context(), hello(), nil)
+		if !IsTemporary(err) || !strings.Contains(err.Error(), "the GPU is on fire") {
+			t.Errorf("%s: got %v, want a temporary error that says why", event, err)
+		}
+	}
+}
+
+func TestOpenAISaysWhatTheLibraryRefuses(t *testing.T) {
+	t.Parallel()
+	m, sim := connect(t, modelsim.Always(modelsim.Reply{}), modelsim.Options{}, OpenAIOptions{Model: "gpt-6-astra"})
+	_, err := m.Complete(t.Context(), hello(), nil)
+	if err == nil || IsTemporary(err) || !strings.Contains(err.Error(), "gpt-6-astra cannot be asked this way") || len(sim.Requests()) != 0 {
+		t.Errorf("got %v after %d requests, want a final error that names the model after none", err, len(sim.Requests()))
+	}
+	m, _ = connect(t, modelsim.Always(modelsim.Reply{Text: "Hello."}), modelsim.Options{}, OpenAIOptions{Model: "gpt-6-sol"})
+	if got, err := m.Complete(t.Context(), hello(), nil); err != nil || got.Text != "Hello." {
+		t.Errorf("gpt-6-sol with tools: got %q, %v, want Hello.", got.Text, err)
+	}
+}
+
 func TestOpenAIHandsOnArgumentsThatAreNotJSON(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, raw, want string }{
@@ -454,4 +478,32 @@ func TestOpenAIMasksKeysInErrorPages(t *testing.T) {
 			t.Errorf("got %v, want %q in it and not %q", err, c.want, c.not)
 		}
 	}
+}
+
+// FuzzOpenAIAnswer reads arbitrary frames: whatever a server sends, calls have
+// a name, an id of their own and valid JSON as arguments.
+func FuzzOpenAIAnswer(f *testing.F) {
+	f.Add(`{"choices":[{"delta":{"content":"hi","tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]}}]}`,
+		`{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]},"finish_reason":"tool_calls"}]}`, false)
+	f.Add(`{"choices":[{"message":{"tool_calls":[{"function":{"name":"f","arguments":{"a":[1]}}},{"function":{"name":"f"}}]}}]}`, `{}`, true)
+	f.Add(`{"choices":[{"message":{"tool_calls":[{"id":"call_2","function":{"name":"f"}},{"function":{"name":"f"}}]}}]}`, `{}`, true)
+	f.Fuzz(func(t *testing.T, first, second string, whole bool) {
+		a := assembly{whole: whole}
+		for _, raw := range []string{first, second} {
+			if a.add([]byte(raw), func(string) {}) != nil {
+				return
+			}
+		}
+		got, err := a.response(hello(), "m")
+		if err != nil {
+			return
+		}
+		ids := map[string]bool{}
+		for _, c := range got.Calls {
+			if c.Name == "" || c.ID == "" || ids[c.ID] || !json.Valid(c.Args) {
+				t.Errorf("call %+v of %q", c, []string{first, second})
+			}
+			ids[c.ID] = true
+		}
+	})
 }
