@@ -59,9 +59,10 @@ var tokenCodes = map[string]bool{
 var unsureCodes = map[string]bool{"internal_error": true, "fatal_error": true, "service_unavailable": true, "request_timeout": true}
 
 const (
-	apiTimeout  = 30 * time.Second // of one call, connecting included; slack-go has none of its own
-	apiAttempts = 4                // tries of a call that Slack holds off with 429
-	apiPatience = time.Minute      // longest wait that a 429 may ask of a call
+	apiTimeout  = 30 * time.Second       // of one call, connecting included; slack-go has none of its own
+	apiAttempts = 4                      // tries of a call that Slack holds off with 429
+	apiPatience = time.Minute            // longest wait that a 429 may ask of a call
+	apiPause    = 100 * time.Millisecond // before another try of a call that was not answered, doubled each time
 )
 
 // APIOptions say how to reach the Web API.
@@ -123,7 +124,9 @@ func (a *API) Self(ctx context.Context) (Self, error) {
 	return me, err
 }
 
-// patient makes a call that may be repeated after a 429, which did nothing.
+// patient makes a call that does no harm when it is made again: a read, or an
+// effect that is the same twice. It waits out a 429 and tries again after an
+// answer that says nothing.
 func (a *API) patient(ctx context.Context, method string, call func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {
 		if err := a.hold(ctx, method); err != nil {
@@ -131,10 +134,16 @@ func (a *API) patient(ctx context.Context, method string, call func(context.Cont
 		}
 		err := a.once(ctx, method, call)
 		var limited *slack.RateLimitedError
-		if !errors.As(err, &limited) {
+		var unsure *UnsureError
+		switch {
+		case errors.As(err, &unsure) && attempt < apiAttempts && ctx.Err() == nil:
+			if err := pause(ctx, apiPause<<(attempt-1)); err != nil {
+				return fmt.Errorf("call %s: %w", method, err)
+			}
+			continue
+		case !errors.As(err, &limited):
 			return err
-		}
-		if attempt == apiAttempts || limited.RetryAfter > apiPatience {
+		case attempt == apiAttempts || limited.RetryAfter > apiPatience:
 			return err
 		}
 		a.mu.Lock()
@@ -148,7 +157,10 @@ func (a *API) hold(ctx context.Context, method string) error {
 	a.mu.Lock()
 	at := a.wait[method]
 	a.mu.Unlock()
-	d := time.Until(at)
+	return pause(ctx, time.Until(at))
+}
+
+func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -20,7 +21,12 @@ type Decision struct {
 	Reasons  []string // why, for people; empty for a plain allow
 }
 
-// Policy decides on actions. An error is a no.
+// ErrUndecided marks an error of a Policy that may pass, such as a look-up that
+// was not answered: nothing is done, and the action may be tried again.
+var ErrUndecided = errors.New("it could not be decided whether this is allowed")
+
+// Policy decides on actions. An error is a no; only one that is ErrUndecided is
+// not the last word.
 type Policy interface {
 	Decide(ctx context.Context, a Action) (Decision, error)
 }
@@ -37,7 +43,8 @@ type FixedPolicy struct {
 	Tools   map[string]bool // that exist, by name
 	Guests  map[string]bool // of those, what guests and outsiders may ask for
 	Manners map[string]bool // of those, the agent's own: answers, status, progress
-	// Channel tells the kind of a channel and whether the agent is in it.
+	// Channel tells the kind of a channel and whether the agent is in it. An error
+	// is one that may pass.
 	Channel func(ctx context.Context, workspace, channel string) (kind string, member bool, err error)
 }
 
@@ -57,7 +64,7 @@ func (p FixedPolicy) Decide(ctx context.Context, a Action) (Decision, error) {
 	}
 	kind, member, err := p.Channel(ctx, a.Workspace, a.target())
 	if err != nil {
-		return Decision{}, fmt.Errorf("look up channel %s: %w", a.target(), err)
+		return Decision{}, fmt.Errorf("%w: look up channel %s: %w", ErrUndecided, a.target(), err)
 	}
 	if !member && !strings.HasPrefix(a.target(), "D") {
 		return deny("own-channels", "I am not in <#"+a.target()+">; invite me there first"), nil

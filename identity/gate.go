@@ -58,7 +58,10 @@ func (g *Gate) Do(ctx context.Context, a Action, e Effect) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	d := g.decide(ctx, a)
+	d, err := g.decide(ctx, a)
+	if err != nil {
+		return Result{}, fmt.Errorf("gate: %s: %w", a.Tool, err)
+	}
 	row, err := g.intend(ctx, a, d)
 	if err != nil {
 		return Result{}, fmt.Errorf("gate: record intent of %s: %w", a.Key, err)
@@ -89,21 +92,25 @@ func (g *Gate) Do(ctx context.Context, a Action, e Effect) (Result, error) {
 	return r, g.settle(ctx, a, e, row, r, err)
 }
 
-// decide asks the policy; what it cannot answer is a no.
-func (g *Gate) decide(ctx context.Context, a Action) Decision {
+// decide asks the policy; what it cannot answer is a no. The error is
+// ErrUndecided: not now.
+func (g *Gate) decide(ctx context.Context, a Action) (Decision, error) {
 	d, err := g.policy.Decide(ctx, a)
+	if errors.Is(err, ErrUndecided) {
+		return Decision{}, err
+	}
 	if err != nil {
-		return Decision{Verdict: Deny, Policies: []string{"error"}, Reasons: []string{"whether it is allowed could not be decided (" + Mask(err.Error()) + ")"}}
+		return Decision{Verdict: Deny, Policies: []string{"error"}, Reasons: []string{"whether it is allowed could not be decided (" + Mask(err.Error()) + ")"}}, nil
 	}
 	switch d.Verdict {
 	case Allow:
-		return d
+		return d, nil
 	case Deny:
 	default:
 		d.Reasons = append(d.Reasons, "it needs an approval, and nobody can give one yet")
 	}
 	d.Verdict = Deny
-	return d
+	return d, nil
 }
 
 // States of an action, the words of the actions table's state column.

@@ -256,7 +256,6 @@ func TestDecisions(t *testing.T) {
 		"a built-in tool in a channel it is in":              {func(*Action) {}, ""},
 		"an unknown tool":                                    {func(a *Action) { a.Tool = "rm" }, "not a tool of mine"},
 		"a channel it is not in":                             {func(a *Action) { a.Target = "C0OUT" }, "invite me there first"},
-		"a policy that cannot decide":                        {func(a *Action) { a.Target = "C0BROKEN" }, "could not be decided"},
 		"a guest who wants to post":                          {func(a *Action) { a.RequesterKind = "guest" }, "only full members"},
 		"an outsider who wants to post":                      {func(a *Action) { a.RequesterKind = "outsider" }, "only full members"},
 		"somebody of no known kind":                          {func(a *Action) { a.RequesterKind = "" }, "only full members"},
@@ -282,6 +281,31 @@ func TestDecisions(t *testing.T) {
 		t.Error("no denial is in the ledger")
 	}
 }
+
+func TestAPolicyThatCannotDecide(t *testing.T) {
+	t.Parallel()
+	w, ctx := newWorld(t), context.Background()
+	broken := post("a")
+	broken.Target = "C0BROKEN"
+	if _, err := w.gate(nil).Do(ctx, broken, w.effect("a", false)); !errors.Is(err, ErrUndecided) || w.done["a"] != 0 || w.entries("intent") != 0 {
+		t.Errorf("a look-up that failed: %v, %d effects; want ErrUndecided and nothing done", err, w.done["a"])
+	}
+	always := policyFunc(func(context.Context, Action) (Decision, error) {
+		return Decision{Verdict: Allow}, errors.New("evaluation error")
+	})
+	var denied *DeniedError
+	if _, err := NewGate(w.db, w.ledger, always, nil).Do(ctx, post("b"), w.effect("b", false)); !errors.As(err, &denied) || w.done["b"] != 0 {
+		t.Errorf("an evaluation error: %v, %d effects; want a denial and none", err, w.done["b"])
+	}
+	ask := policyFunc(func(context.Context, Action) (Decision, error) { return Decision{Verdict: Ask}, nil })
+	if _, err := NewGate(w.db, w.ledger, ask, nil).Do(ctx, post("c"), w.effect("c", false)); !errors.As(err, &denied) || w.done["c"] != 0 {
+		t.Errorf("a verdict that needs an approval: %v, %d effects; want a denial and none", err, w.done["c"])
+	}
+}
+
+type policyFunc func(context.Context, Action) (Decision, error)
+
+func (f policyFunc) Decide(ctx context.Context, a Action) (Decision, error) { return f(ctx, a) }
 
 func TestASuspendedAgentDoesNothing(t *testing.T) {
 	t.Parallel()

@@ -151,6 +151,10 @@ func (a *App) wire(model bot.Model, o Options) {
 	var policy identity.FixedPolicy
 	policy.Channel = func(ctx context.Context, workspace, channel string) (string, bool, error) {
 		c, err := a.people.Channel(ctx, workspace, channel)
+		var refused *bot.SlackError
+		if errors.As(err, &refused) { // Slack does not show it to us: we are not in it
+			return "", false, nil
+		}
 		return c.Kind, c.IsMember, err
 	}
 	box := bot.Toolbox{Reader: reader, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now}
