@@ -43,7 +43,7 @@ var keepers = map[string]func(file string) bool{
 	"github.com/slack-go/slack": func(f string) bool {
 		return strings.HasPrefix(f, "bot/slack") || strings.HasPrefix(f, "handlers/") || strings.HasPrefix(f, "internal/slacksim/")
 	},
-	"github.com/sashabaranov/go-openai": func(f string) bool { return strings.HasPrefix(f, "bot/model_openai") },
+	"github.com/sashabaranov/go-openai": func(f string) bool { return f == "bot/model_openai.go" },
 	"github.com/cedar-policy/cedar-go":  func(f string) bool { return strings.HasPrefix(f, "identity/policy/") },
 	"github.com/mattn/go-sqlite3":       func(f string) bool { return strings.HasPrefix(f, "migrations/") },
 	"github.com/jackc/pgx/v5":           func(f string) bool { return strings.HasPrefix(f, "migrations/") },

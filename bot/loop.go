@@ -119,7 +119,9 @@ func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 	defer faces.close()
 
 	for {
-		if err := l.steer(ctx, lease, t); err != nil {
+		if err := l.steer(ctx, lease, t); errors.Is(err, ErrInboxChanged) {
+			continue // a message was edited just now: read it again
+		} else if err != nil {
 			return l.interrupted(ctx, lease, t, faces, err)
 		}
 		open := t.openCalls()

@@ -47,7 +47,11 @@ func (h *Threads) Handle(ctx context.Context, lease *task.Lease) (task.Result, e
 			if len(rows) == 0 {
 				return task.Result{}, nil
 			}
-			if t, err = h.Loop.Begin(ctx, lease, rows); err != nil {
+			t, err = h.Loop.Begin(ctx, lease, rows)
+			if errors.Is(err, bot.ErrInboxChanged) {
+				continue // a message was edited just now: read it again
+			}
+			if err != nil {
 				return task.Result{}, err
 			}
 		}

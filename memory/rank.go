@@ -15,7 +15,7 @@ const (
 	weightAfter  = 0.35 // of the message after
 	weightThread = 0.30 // of the rest of the thread, growing slower than its sum
 	threadDamp   = 0.70 // 1: its mean; 0: its sum
-	boostVoice   = 1.50 // said by someone the query names
+	boostVoice   = 2.00 // said by someone the query names
 	boostNear    = 1.25 // said in a channel where someone the query names writes
 	boostNote    = 2.00 // somebody wanted this kept
 	boostRecent  = 0.05 // most that recency adds; halves every recentHalf

@@ -175,7 +175,7 @@ func lookUp(tx *migrations.Tx, p Place, q query, people []string) (map[int64]flo
 	}
 	rows, err := tx.Query(reachSQL+`, newest AS (
 			SELECT memory_index.rowid AS id, -bm25(memory_index) AS words,
-				CASE WHEN COALESCE(m.author, n.author) IN ($7, $8, $9, $10) THEN 1.5 ELSE 1.0 END AS voice
+				CASE WHEN COALESCE(m.author, n.author) IN ($7, $8, $9, $10) THEN 2.0 ELSE 1.0 END AS voice
 			FROM reach, memory_index
 			LEFT JOIN messages m ON m.id = memory_index.rowid
 			LEFT JOIN notes n ON n.seq = memory_index.rowid - `+noteRows+`

@@ -58,6 +58,9 @@ func (a *App) Ready(ctx context.Context) []string {
 	if a.socket != nil && a.socket.State().Connected == 0 {
 		missing = append(missing, "slack: not connected")
 	}
+	if err := a.outbox.Dead(); err != nil {
+		missing = append(missing, "slack: "+err.Error())
+	}
 	if err := a.DB.Write(ctx, func(*migrations.Tx) error { return nil }); err != nil {
 		missing = append(missing, "store: "+err.Error())
 	}

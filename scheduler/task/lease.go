@@ -1,12 +1,10 @@
 package task
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,93 +34,6 @@ func (l *Lease) Guard(tx *migrations.Tx) error {
 		return fmt.Errorf("check fence of task %s: %w", l.Key, err)
 	}
 	return nil
-}
-
-// owner is a name to hold leases under, and the start of the process that may.
-type owner struct {
-	name  string
-	epoch int64
-}
-
-// claimSQL takes the due keys of kind $1. Workspaces take turns: the first key of
-// each, then the second of each, where keys that are being worked count as turns
-// taken; within a turn the longest due goes first. Of each workspace only as many
-// candidates are read as can be claimed ($3), however many wait: spaces steps
-// through the index tasks_due from one workspace to the next.
-const claimSQL = `
-WITH RECURSIVE spaces (workspace) AS (
-	SELECT MIN(workspace) FROM tasks WHERE kind = $1 AND lease_owner = '' AND due_at IS NOT NULL
-	UNION ALL
-	SELECT (SELECT MIN(t.workspace) FROM tasks t
-		WHERE t.kind = $1 AND t.lease_owner = '' AND t.due_at IS NOT NULL AND t.workspace > s.workspace)
-	FROM spaces s WHERE s.workspace IS NOT NULL
-), busy AS (
-	SELECT workspace, COUNT(*) AS n FROM tasks WHERE lease_owner <> '' AND kind = $1 GROUP BY workspace
-), candidates AS (
-	SELECT t.key, t.workspace, t.due_at FROM spaces s JOIN tasks t ON t.key IN (
-		SELECT d.key FROM tasks d
-		WHERE d.kind = $1 AND d.workspace = s.workspace AND d.lease_owner = '' AND d.due_at <= $2
-		ORDER BY d.due_at, d.key LIMIT $3)
-), turns AS (
-	SELECT c.key, c.due_at, COALESCE(b.n, 0) + ROW_NUMBER() OVER (PARTITION BY c.workspace ORDER BY c.due_at, c.key) AS turn
-	FROM candidates c LEFT JOIN busy b ON b.workspace = c.workspace
-)
-UPDATE tasks SET lease_owner = $4, lease_until = $5, fence = fence + 1, claimed_due = due_at, due_at = NULL,
-	claimed_stop = stop, stop = 0, updated_at = $2
-WHERE key IN (SELECT key FROM turns ORDER BY turn, due_at, key LIMIT $3)
-	AND EXISTS (SELECT 1 FROM task_owners WHERE owner = $4 AND epoch = $6)
-RETURNING workspace, kind, key, wanted, fence, attempts, takeovers, claimed_stop, claimed_due`
-
-// claim takes up to limit due keys of a kind, longest due first.
-func claim(ctx context.Context, db *migrations.DB, o owner, kind string, limit int, lease time.Duration) ([]*Lease, error) {
-	var got []*Lease
-	err := db.Write(ctx, func(tx *migrations.Tx) error {
-		rows, err := tx.Query(claimSQL, kind, migrations.Micros(tx.Now()), limit,
-			o.name, migrations.Micros(tx.Now().Add(lease)), o.epoch)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var l Lease
-			var due, stop int64
-			if err := rows.Scan(&l.Workspace, &l.Kind, &l.Key, &l.Seen, &l.Fence, &l.Attempts, &l.Takeovers, &stop, &due); err != nil {
-				return err
-			}
-			l.Stopped, l.Due = stop == 1, migrations.Time(due)
-			got = append(got, &l)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("claim %s tasks: %w", kind, err)
-	}
-	slices.SortFunc(got, func(a, b *Lease) int {
-		return cmp.Or(a.Due.Compare(b.Due), strings.Compare(a.Key, b.Key))
-	})
-	return got, nil
-}
-
-// nextDue is when the next key of a kind that nobody works is due; zero: never.
-func nextDue(ctx context.Context, db *migrations.DB, kind string) (time.Time, error) {
-	var due sql.NullInt64
-	err := db.QueryRow(ctx, `WITH RECURSIVE spaces (workspace) AS (
-			SELECT MIN(workspace) FROM tasks WHERE kind = $1 AND lease_owner = '' AND due_at IS NOT NULL
-			UNION ALL
-			SELECT (SELECT MIN(t.workspace) FROM tasks t
-				WHERE t.kind = $1 AND t.lease_owner = '' AND t.due_at IS NOT NULL AND t.workspace > s.workspace)
-			FROM spaces s WHERE s.workspace IS NOT NULL
-		)
-		SELECT MIN((SELECT MIN(t.due_at) FROM tasks t
-			WHERE t.kind = $1 AND t.workspace = s.workspace AND t.lease_owner = '' AND t.due_at IS NOT NULL))
-		FROM spaces s`, kind).Scan(&due)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("find the next due %s task: %w", kind, err)
-	}
-	if !due.Valid {
-		return time.Time{}, nil
-	}
-	return migrations.Time(due.Int64), nil
 }
 
 // ending is how a run ended.

@@ -39,7 +39,8 @@ type Options struct {
 	Logger   zerolog.Logger
 }
 
-// shortestWait is the least time until a timer looks again.
+// shortestWait is the least time until a timer looks again: the store's clock may
+// stand still just before a key is due.
 const shortestWait = 2 * time.Millisecond
 
 // Runner claims due keys and has them worked.
@@ -234,45 +235,47 @@ func (r *Runner) claimLoop(ctx, work context.Context, k *kind, handlers *sync.Wa
 		if n == 0 {
 			return
 		}
-		leases, err := claim(ctx, r.db, r.owner, k.name, n, r.o.LeaseFor)
+		leases, next, err := r.claim(ctx, k, n)
 		if err != nil && ctx.Err() == nil {
-			// The store cannot be written now; the next look tries again.
+			// The store cannot be used now; the next look tries again.
 			r.o.Logger.Error().Err(err).Str("kind", k.name).Msg("tasks not claimed")
 		}
 		for range n - len(leases) {
 			k.free <- struct{}{}
 		}
 		for _, l := range leases {
-			run, cancel := context.WithCancelCause(work)
-			r.mu.Lock()
-			r.running[l.Key] = &running{l, cancel}
-			r.mu.Unlock()
-			handlers.Go(func() {
-				defer poke(k.look)
-				defer func() { k.free <- struct{}{} }()
-				defer cancel(nil)
-				r.work(run, work, k, l)
-			})
+			r.launch(work, k, l, handlers)
 		}
-		if len(leases) == n {
-			poke(k.look) // there may be more
-		} else if err == nil {
-			r.setTimer(ctx, due, k)
+		if len(leases) > 0 {
+			poke(k.look) // for more, or for the time of the next
+		} else if wait := max(next.Sub(r.db.Now()), shortestWait); !next.IsZero() && wait < r.o.Poll {
+			due.Reset(wait)
 		}
 	}
 }
 
-// setTimer has the loop of a kind look when its next key is due, if that is
-// before it looks anyway.
-func (r *Runner) setTimer(ctx context.Context, timer *time.Timer, k *kind) {
-	next, err := nextDue(ctx, r.db, k.name)
-	if err != nil || next.IsZero() {
-		return // polling finds it
+// claim takes up to n due keys; with none due, next is when one will be.
+func (r *Runner) claim(ctx context.Context, k *kind, n int) (leases []*Lease, next time.Time, err error) {
+	spaces, next, err := survey(ctx, r.db, k.name)
+	if err != nil || len(spaces) == 0 {
+		return nil, next, err
 	}
-	// The store's clock may stand still: then looking again at once is no use.
-	if wait := max(next.Sub(r.db.Now()), shortestWait); wait < r.o.Poll {
-		timer.Reset(wait)
-	}
+	leases, err = claimFrom(ctx, r.db, r.owner, k.name, spaces, n, r.o.LeaseFor)
+	return leases, time.Time{}, err
+}
+
+// launch runs the handler for one lease in a goroutine of its own.
+func (r *Runner) launch(work context.Context, k *kind, l *Lease, handlers *sync.WaitGroup) {
+	run, cancel := context.WithCancelCause(work)
+	r.mu.Lock()
+	r.running[l.Key] = &running{l, cancel}
+	r.mu.Unlock()
+	handlers.Go(func() {
+		defer poke(k.look)
+		defer func() { k.free <- struct{}{} }()
+		defer cancel(nil)
+		r.work(run, work, k, l)
+	})
 }
 
 // takeFree waits for a free worker and takes all that are free; 0 at the end.
