@@ -23,7 +23,7 @@ type OpenAIOptions struct {
 	Key       string   // bearer token; "" for servers that want none
 	BaseURL   string   // such as http://localhost:11434/v1; "" = OpenAI's own
 	Model     string   // required
-	Fallbacks []string // further models of the same server, asked when Model fails
+	Fallbacks []string // further models of the same server, asked when Model fails; for ConnectOpenAI
 
 	Connect   time.Duration // to connect; 0 = 10 s
 	FirstByte time.Duration // from the request to the answer's first byte; 0 = 2 min, for slow local models
@@ -56,6 +56,9 @@ type habits struct {
 func NewOpenAI(o OpenAIOptions) (*OpenAI, error) {
 	if o.Model == "" {
 		return nil, errors.New("the name of the model is missing: set DESKMATE_MODEL")
+	}
+	if len(o.Fallbacks) > 0 {
+		return nil, errors.New("fallback models need ConnectOpenAI: one model has none")
 	}
 	if o.BaseURL == "" {
 		o.BaseURL = openai.DefaultConfig("").BaseURL
@@ -110,7 +113,7 @@ func ConnectOpenAI(o OpenAIOptions, p RetryPolicy) (Model, error) {
 	var models []Model
 	for _, name := range append([]string{o.Model}, o.Fallbacks...) {
 		one := o
-		one.Model = name
+		one.Model, one.Fallbacks = name, nil
 		m, err := NewOpenAI(one)
 		if err != nil {
 			return nil, err

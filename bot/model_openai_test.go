@@ -387,6 +387,7 @@ func TestNewOpenAIRefusesWrongOptions(t *testing.T) {
 		says string
 	}{
 		{"no model", OpenAIOptions{}, "DESKMATE_MODEL"},
+		{"fallbacks for one model", OpenAIOptions{Model: "m", Fallbacks: []string{"n"}}, "ConnectOpenAI"},
 		{"no scheme", OpenAIOptions{Model: "m", BaseURL: "localhost:8080"}, "http://"},
 		{"no host", OpenAIOptions{Model: "m", BaseURL: "http:///v1"}, "host"},
 		{"not a URL", OpenAIOptions{Model: "m", BaseURL: "http://a b"}, "not a URL"},
