@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// Weights of the order. They are general rules of how people talk in channels,
-// tuned on conversations and checked by TestRanking; docs/memory.md says what
-// each gave.
+// Weights of the order. They are general rules of how people talk in channels;
+// docs/memory.md says them in words.
 const (
 	weightBefore = 0.50 // an answer follows its question: the score of the message before
 	weightAfter  = 0.35 // of the message after
