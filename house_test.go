@@ -167,7 +167,7 @@ func TestDocsNameRealTargets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := regexp.MustCompile("(?m)^(?:    |\\s*\\$ )?make ([a-z-]+)")
+	target := regexp.MustCompile(`(?m)^(?:    |\s*\$ )?make ([a-z-]+)`)
 	found := 0
 	for _, file := range append(docs, "README.md") {
 		b, err := os.ReadFile(file)

@@ -64,9 +64,9 @@ func (b *ContextBuilder) asked(ctx context.Context, e Event) Message {
 	said := b.plain(e)
 	switch e.Kind {
 	case KindEdit:
-		said = "(edited an earlier message; it now reads:) " + said
+		said = editedMark + said
 	case KindDelete:
-		said = "(deleted one of their earlier messages; do not act on it any more)"
+		said = deletedMark
 	}
 	name := e.User
 	if p, err := b.People.Person(ctx, e.Workspace, e.User); err == nil && p.Name != "" {

@@ -2,6 +2,8 @@ package bot
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -219,7 +221,7 @@ func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, e
 	for i, tool := range l.Tools {
 		defs[i] = ToolDef{Name: tool.Name, Description: tool.Description, Schema: tool.Schema}
 	}
-	resp, err := l.Model.Complete(ctx, Request{Messages: messages, Tools: defs, MaxTokens: l.Limits.Answer, User: t.last().User}, nil)
+	resp, err := l.Model.Complete(ctx, Request{Messages: messages, Tools: defs, MaxTokens: l.Limits.Answer, User: opaque(t.Workspace, t.last().User)}, nil)
 	if err != nil {
 		return Response{}, err
 	}
@@ -229,6 +231,12 @@ func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, e
 	t.Usage.Input += resp.Usage.Input
 	t.Usage.Output += resp.Usage.Output
 	return resp, nil
+}
+
+// opaque names a person to the model's provider without telling who it is.
+func opaque(workspace, user string) string {
+	sum := sha256.Sum256([]byte(workspace + "|" + user))
+	return hex.EncodeToString(sum[:12])
 }
 
 // act does one tool call and stores its outcome. What the tool or the gate

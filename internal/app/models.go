@@ -16,9 +16,5 @@ func chooseModel(c Config, log zerolog.Logger) (bot.Model, error) {
 	if c.Model == "" {
 		return nil, &ConfigError{[]string{"model (from nowhere): a model server is configured, but no model; expected a model name that the server knows, in DESKMATE_MODEL"}}
 	}
-	m, err := bot.NewOpenAI(bot.OpenAIOptions{Key: c.OpenAIKey, BaseURL: c.OpenAIURL, Model: c.Model, Fallbacks: c.ModelFallbacks})
-	if err != nil {
-		return nil, err
-	}
-	return bot.WithRetry(m, bot.RetryPolicy{}), nil
+	return bot.ConnectOpenAI(bot.OpenAIOptions{Key: c.OpenAIKey, BaseURL: c.OpenAIURL, Model: c.Model, Fallbacks: c.ModelFallbacks}, bot.RetryPolicy{})
 }
