@@ -200,7 +200,8 @@ func createPrivate(path string) error {
 }
 
 func writerDSN(path string) string {
-	return dsn(path, url.Values{"_txlock": {"immediate"}, "_synchronous": {"FULL"}})
+	return dsn(path, url.Values{"_txlock": {"immediate"}, "_synchronous": {"FULL"},
+		"_secure_delete": {"1"}}) // what was forgotten must not stay in free pages
 }
 
 // Readers are held to reading by query_only, not by mode=ro: a read-only open

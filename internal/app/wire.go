@@ -43,7 +43,7 @@ func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolo
 	}
 	l := ledger.New(db, keys, ledger.Options{Anchor: db.Path() + ".checkpoints", Logger: log})
 	return &Store{
-		DB: db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Memory: memory.New(db, l), Duties: scheduler.New(db, l, fire),
+		DB: db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Memory: memory.New(db, l, bot.Eraser(l)), Duties: scheduler.New(db, l, fire),
 	}, nil
 }
 

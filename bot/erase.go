@@ -1,0 +1,80 @@
+package bot
+
+import (
+	"database/sql"
+	"fmt"
+
+	"deskmate/identity/ledger"
+	"deskmate/memory"
+	"deskmate/migrations"
+)
+
+// Eraser removes what the bot keeps of messages that were forgotten: their events,
+// and the steps, posts and results of the turns that worked them, with their texts
+// in the ledger. What is under way keeps its steps until it has ended.
+func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error {
+	return func(tx *migrations.Tx, f memory.Forgotten) error {
+		for _, m := range f.Messages {
+			turns, err := texts(tx, `SELECT DISTINCT i.turn FROM inbox i JOIN turns t ON t.id = i.turn
+				WHERE i.workspace = $1 AND i.channel = $2 AND i.ts = $3 AND t.state <> 'running'`, f.Workspace, m.Channel, m.TS)
+			if err != nil {
+				return fmt.Errorf("find turns of message %s: %w", m.TS, err)
+			}
+			for _, turn := range turns {
+				if err := eraseTurn(tx, l, f.Workspace, turn); err != nil {
+					return fmt.Errorf("erase turn %s: %w", turn, err)
+				}
+			}
+		}
+		return nil
+	}
+}
+
+func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) error {
+	for _, q := range []string{
+		`UPDATE inbox SET body = '{}' WHERE turn = $1 AND state IN ('done', 'cancelled')`,
+		`DELETE FROM steps WHERE turn = $1`,
+		`UPDATE outbox SET body = '{}' WHERE turn = $1 AND state <> 'queued'`,
+		`UPDATE actions SET result = '{}', error = '' WHERE turn = $1 AND state <> 'intended'`,
+	} {
+		if _, err := tx.Exec(q, turn); err != nil {
+			return err
+		}
+	}
+	rows, err := tx.Query(`SELECT e.seq FROM ledger_entries e JOIN actions a ON a.key = e.action WHERE e.workspace = $1 AND a.turn = $2`, workspace, turn)
+	if err != nil {
+		return err
+	}
+	seqs, err := column[int64](rows)
+	if err != nil {
+		return err
+	}
+	for _, seq := range seqs {
+		if _, err := l.Erase(tx, workspace, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func texts(tx *migrations.Tx, q string, args ...any) ([]string, error) {
+	rows, err := tx.Query(q, args...)
+	if err != nil {
+		return nil, err
+	}
+	return column[string](rows)
+}
+
+// column reads rows of one column and closes them.
+func column[T any](rows *sql.Rows) ([]T, error) {
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
