@@ -121,6 +121,17 @@ func (d *Directory) ChannelKind(ctx context.Context, workspace, id string) (stri
 	return c.Kind, err
 }
 
+// Membership tells the gate the kind of a channel and whether the agent is in it.
+// A channel that Slack does not show to it is one that it is not in; the error is
+// one that may pass.
+func (d *Directory) Membership(ctx context.Context, workspace, id string) (kind string, member bool, err error) {
+	c, err := d.Channel(ctx, workspace, id)
+	if isRefusal(err) {
+		return "", false, nil
+	}
+	return c.Kind, c.IsMember, err
+}
+
 // RequesterKind says what somebody is to this workspace: member, guest, outsider
 // or bot. userTeam is their home as the event told it, "" for unknown. Who is
 // deactivated, and who cannot be looked up for good, because Slack does not show

@@ -141,9 +141,6 @@ func newGate(t *testing.T, r *rig, people *Directory) *identity.Gate {
 	tools := map[string]bool{"reply": true, "post": true, "update": true, "react": true, "status": true}
 	return identity.NewGate(r.db, book, identity.FixedPolicy{
 		Tools: tools, Manners: map[string]bool{"reply": true, "status": true},
-		Channel: func(ctx context.Context, workspace, channel string) (string, bool, error) {
-			c, err := people.Channel(ctx, workspace, channel)
-			return c.Kind, c.IsMember, err
-		},
+		Channel: people.Membership,
 	}, nil)
 }

@@ -148,15 +148,7 @@ func (a *App) wire(model bot.Model, o Options) {
 	self := func(workspace string) (bot.Self, bool) { return a.Self, workspace == a.Self.Workspace }
 	a.people = bot.NewDirectory(a.api, bot.DirectoryOptions{Clock: o.Clock, SavePerson: a.savePerson, SaveChannel: a.saveChannel})
 	reader := bot.NewReader(a.api)
-	var policy identity.FixedPolicy
-	policy.Channel = func(ctx context.Context, workspace, channel string) (string, bool, error) {
-		c, err := a.people.Channel(ctx, workspace, channel)
-		var refused *bot.SlackError
-		if errors.As(err, &refused) { // Slack does not show it to us: we are not in it
-			return "", false, nil
-		}
-		return c.Kind, c.IsMember, err
-	}
+	policy := identity.FixedPolicy{Channel: a.people.Membership}
 	box := bot.Toolbox{Reader: reader, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now}
 	policy.Tools, policy.Guests, policy.Manners = bot.ToolNames(box.Tools())
 	gate := identity.NewGate(a.DB, a.Ledger, policy, o.Crash)
