@@ -255,8 +255,8 @@ func TestOutboxFindsAnotherPlace(t *testing.T) {
 		f.queue(p)
 		f.run()
 		f.empty()
-		if got := <-f.failed; !strings.HasPrefix(got, "a: ") || !strings.Contains(got, "channel_not_found") {
-			t.Errorf("got %q, want the post and Slack's reason", got)
+		if got := <-f.failed; !strings.HasPrefix(got, "a: ") || !strings.Contains(got, "I am not in") {
+			t.Errorf("got %q, want the post and the reason", got)
 		}
 	})
 }
