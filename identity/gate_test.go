@@ -200,22 +200,65 @@ func TestReadsAreRepeatedAfterACrash(t *testing.T) {
 func TestAnAmbiguousFailure(t *testing.T) {
 	t.Parallel()
 	lost := errors.New("connection reset")
-	t.Run("is looked up before a repeat", func(t *testing.T) {
+	t.Run("is looked up at once", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
-		g := w.gate(nil)
 		e := w.effect("a", true)
 		act := e.Do
 		e.Do = func(ctx context.Context) (Result, error) { // acts, and the answer is lost
 			_, _ = act(ctx)
 			return Result{}, Ambiguous(lost)
 		}
-		if _, err := g.Do(context.Background(), post("a"), e); !errors.Is(err, lost) {
-			t.Fatalf("Do = %v, want the lost connection", err)
+		if r, err := w.gate(nil).Do(context.Background(), post("a"), e); err != nil || r.Ref != "ts-a" || w.done["a"] != 1 {
+			t.Errorf("Do = %+v, %v, %d effects; want the found result and 1", r, err, w.done["a"])
 		}
+		w.verified()
+	})
+	t.Run("is looked up before a repeat", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		g := w.gate(nil)
+		e := w.effect("a", true)
+		act, find, blind := e.Do, e.Find, true
+		e.Do = func(ctx context.Context) (Result, error) {
+			_, _ = act(ctx)
+			return Result{}, Ambiguous(lost)
+		}
+		e.Find = func(ctx context.Context, since time.Time) (Result, bool, error) { // the far side is down for a while
+			if blind {
+				return Result{}, false, lost
+			}
+			return find(ctx, since)
+		}
+		for range 2 {
+			if _, err := g.Do(context.Background(), post("a"), e); !errors.Is(err, lost) {
+				t.Fatalf("Do = %v, want the lost connection", err)
+			}
+		}
+		blind = false
 		if r, err := g.Do(context.Background(), post("a"), e); err != nil || r.Ref != "ts-a" || w.done["a"] != 1 {
 			t.Errorf("again: %+v, %v, %d effects; want the found result and 1", r, err, w.done["a"])
 		}
+		w.verified()
+	})
+	t.Run("that surely came to nothing is repeated, with an intent of its own", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		g := w.gate(nil)
+		e := w.effect("a", true)
+		act := e.Do
+		e.Do = func(context.Context) (Result, error) { return Result{}, Ambiguous(lost) }
+		if _, err := g.Do(context.Background(), post("a"), e); !errors.Is(err, lost) {
+			t.Fatalf("Do = %v, want the lost connection", err)
+		}
+		e.Do = act
+		if r, err := g.Do(context.Background(), post("a"), e); err != nil || r.Ref != "ts-a" || w.done["a"] != 1 {
+			t.Errorf("again: %+v, %v, %d effects; want the result and 1", r, err, w.done["a"])
+		}
+		if n := w.entries("intent"); n != 2 {
+			t.Errorf("%d intents, want 2: one for each try", n)
+		}
+		w.verified()
 	})
 	t.Run("goes to a human where nobody can tell", func(t *testing.T) {
 		t.Parallel()

@@ -13,10 +13,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
+	"deskmate/identity/ledger"
 	"deskmate/migrations"
 )
 
@@ -46,6 +46,19 @@ type Action struct {
 	Tool          string
 	Class         Class
 	Args          json.RawMessage
+}
+
+// check refuses an action that cannot be judged or recorded.
+func (a Action) check() error {
+	if a.Key == "" || a.Workspace == "" || a.Tool == "" {
+		return fmt.Errorf("key, workspace and tool of action %q must not be empty", a.Key)
+	}
+	switch a.Class {
+	case ClassRead, ClassWrite, ClassExternal:
+		return nil
+	default:
+		return fmt.Errorf("class %q of tool %s is none", a.Class, a.Tool)
+	}
 }
 
 // target is where the effect lands.
@@ -89,9 +102,15 @@ var (
 type DeniedError struct {
 	Tool    string
 	Reasons []string // why, for people
+	cause   error    // ErrSuspended, or nil
 }
 
+func (e *DeniedError) Unwrap() error { return e.cause }
+
 func (e *DeniedError) Error() string {
+	if e.cause != nil {
+		return fmt.Sprintf("%v: %s", e.cause, strings.Join(e.Reasons, "; "))
+	}
 	return fmt.Sprintf("%s is not allowed: %s", e.Tool, strings.Join(e.Reasons, "; "))
 }
 
@@ -120,9 +139,11 @@ func isAmbiguous(err error) bool {
 	return errors.As(err, &a) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// secretShapes are the forms of well-known credentials. What has such a form does
-// not get into records, wherever it came from.
-var secretShapes = regexp.MustCompile(`\b(?:xox[a-z]-|xapp-|xoxe\.)[A-Za-z0-9-]{6,}|\bsk-[A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{16,}|\bAKIA[0-9A-Z]{16}\b|(?i:\bbearer\s+)[A-Za-z0-9._~+/-]{16,}=*|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`)
+// unknownError is what Effect.Commit gets for an outcome that nobody can tell.
+type unknownError struct{ why error }
 
-// Mask replaces what has the form of a credential in text.
-func Mask(text string) string { return secretShapes.ReplaceAllString(text, "[secret]") }
+func (e *unknownError) Error() string        { return ErrUnknownOutcome.Error() + ": " + e.why.Error() }
+func (e *unknownError) Is(target error) bool { return target == ErrUnknownOutcome }
+
+// Mask replaces what has the form of a credential in text, wherever it came from.
+func Mask(text string) string { return ledger.Mask(text) }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,9 @@ import (
 	"deskmate/migrations"
 )
 
+// TopicCheckpoint is notified with a workspace when a checkpoint was stored.
+const TopicCheckpoint = "ledger:checkpoint"
+
 // Checkpoint is a signed statement of a ledger's size and root hash.
 type Checkpoint struct {
 	Workspace string
@@ -25,7 +29,9 @@ type Checkpoint struct {
 }
 
 // origin names the log in checkpoints: C2SP tlog-checkpoint, first line.
-func origin(workspace string) string { return "deskmate/" + workspace }
+func origin(workspace string) string { return originPrefix + workspace }
+
+const originPrefix = "deskmate/"
 
 // sign makes the checkpoint for a tree.
 func (l *Ledger) sign(workspace string, size int64, root tlog.Hash) (Checkpoint, error) {
@@ -52,7 +58,7 @@ func ParseCheckpoint(text, verifier string) (Checkpoint, error) {
 	if len(lines) < 4 {
 		return Checkpoint{}, errors.New("read checkpoint: expected origin, size and root")
 	}
-	workspace, ok := strings.CutPrefix(lines[0], "deskmate/")
+	workspace, ok := strings.CutPrefix(lines[0], originPrefix)
 	if !ok {
 		return Checkpoint{}, fmt.Errorf("read checkpoint: origin %q is not a ledger of ours", lines[0])
 	}
@@ -70,11 +76,14 @@ func ParseCheckpoint(text, verifier string) (Checkpoint, error) {
 }
 
 // ParseAnchors reads a file of checkpoints, as the anchor file is, newest last.
-// An unfinished one at the end, cut off by a crash, is left out.
+// One that a crash cut off, so that it has no signature, is left out.
 func ParseAnchors(text, verifier string) ([]Checkpoint, error) {
 	var all []Checkpoint
 	var held strings.Builder
 	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, originPrefix) { // begins a note, whatever came before
+			held.Reset()
+		}
 		if held.Len() == 0 && line == "\n" {
 			continue
 		}
@@ -92,44 +101,87 @@ func ParseAnchors(text, verifier string) ([]Checkpoint, error) {
 	return all, nil
 }
 
-// Checkpoint signs the ledger's present state, stores and anchors it. A state
-// that is signed already is not signed again.
+// Checkpoint signs the ledger's present state, anchors it and stores it, in this
+// order: what is in the store was anchored, and a crash between the two leads to
+// the same checkpoint once more. A state that is signed already is not signed
+// again; an empty ledger gives the zero Checkpoint.
 func (l *Ledger) Checkpoint(ctx context.Context, workspace string) (Checkpoint, error) {
-	var c Checkpoint
-	fresh := false
-	err := l.db.Write(ctx, func(tx *migrations.Tx) error {
-		size, err := treeSize(tx, workspace)
-		if err != nil || size == 0 {
-			return err
-		}
-		root, err := tlog.TreeHash(size, hashReader(tx, workspace))
-		if err != nil {
-			return fmt.Errorf("compute root: %w", err)
-		}
-		var known string
-		err = tx.QueryRow(`SELECT note FROM ledger_checkpoints WHERE workspace = $1 AND size = $2`, workspace, size).Scan(&known)
-		switch {
-		case err == nil:
-			c = Checkpoint{workspace, size, root, known}
-			return nil
-		case !errors.Is(err, sql.ErrNoRows):
-			return err
-		}
-		if c, err = l.sign(workspace, size, root); err != nil {
-			return err
-		}
-		fresh = true
-		_, err = tx.Exec(`INSERT INTO ledger_checkpoints (workspace, size, note, at) VALUES ($1, $2, $3, $4)`,
-			workspace, size, c.Note, migrations.Micros(tx.Now()))
-		return err
-	})
+	c, err := l.checkpoint(ctx, workspace)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint ledger of %s: %w", workspace, err)
 	}
-	if fresh {
-		return c, l.appendAnchor(c.Note)
-	}
 	return c, nil
+}
+
+func (l *Ledger) checkpoint(ctx context.Context, workspace string) (Checkpoint, error) {
+	var t tree
+	var known string
+	err := l.db.Read(ctx, func(tx *migrations.Tx) (err error) {
+		if t, err = readTree(tx, workspace); err != nil {
+			return err
+		}
+		err = tx.QueryRow(`SELECT note FROM ledger_checkpoints WHERE workspace = $1 AND size = $2`, workspace, t.size).Scan(&known)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil || t.size == 0 {
+		return Checkpoint{}, err
+	}
+	if known != "" {
+		return Checkpoint{workspace, t.size, t.root(), known}, nil
+	}
+	c, err := l.sign(workspace, t.size, t.root())
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	if err := l.appendAnchor(c.Note); err != nil {
+		return Checkpoint{}, err
+	}
+	err = l.db.Write(ctx, func(tx *migrations.Tx) error {
+		_, err := tx.Exec(`INSERT INTO ledger_checkpoints (workspace, size, note) VALUES ($1, $2, $3) ON CONFLICT (workspace, size) DO NOTHING`,
+			workspace, c.Size, c.Note)
+		tx.Notify(TopicCheckpoint, workspace)
+		return err
+	})
+	return c, err
+}
+
+// appendAnchor adds a signed checkpoint to the anchor file, on a line of its own
+// even when a crash cut off the one before.
+func (l *Ledger) appendAnchor(text string) error {
+	if l.o.Anchor == "" {
+		return nil
+	}
+	f, err := os.OpenFile(l.o.Anchor, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("anchor checkpoint: %w", err)
+	}
+	torn, err := endsTorn(f)
+	if err == nil {
+		if torn {
+			text = "\n" + text
+		}
+		_, err = f.WriteString(text + "\n")
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("anchor checkpoint: %w", err)
+	}
+	return nil
+}
+
+// endsTorn reports whether the last line of f has no end.
+func endsTorn(f *os.File) (bool, error) {
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return false, err
+	}
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil {
+		return false, err
+	}
+	return last[0] != '\n', nil
 }
 
 // Run checkpoints every ledger that grew, at most Options.Every behind, until

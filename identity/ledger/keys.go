@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -106,9 +107,23 @@ func DeriveKeys(master []byte) (Keys, error) {
 // may be given to anyone.
 func (k Keys) Verifier() string { return k.verifier }
 
-// seal is the keyed HMAC of an erasable text, bound to where it belongs.
-func (k Keys) seal(workspace, name, body string) string {
-	m := hmac.New(sha256.New, k.hmac)
-	fmt.Fprintf(m, "%s\x00%s\x00%s", workspace, name, body)
-	return hex.EncodeToString(m.Sum(nil))
+// sealer computes MACs, one after another. It is used by one goroutine.
+type sealer struct {
+	mac hash.Hash
+	sum []byte
+	buf []byte
+}
+
+func (k Keys) sealer() *sealer { return &sealer{mac: hmac.New(sha256.New, k.hmac)} }
+
+// seal is the keyed HMAC of an erasable text, hexadecimal, bound to where it
+// belongs: workspace and name cannot hold the zero byte that ends them.
+func (s *sealer) seal(workspace, name, body string) string {
+	s.buf = append(s.buf[:0], workspace...)
+	s.buf = append(append(s.buf, 0), name...)
+	s.buf = append(append(s.buf, 0), body...)
+	s.mac.Reset()
+	_, _ = s.mac.Write(s.buf) // never fails
+	s.sum = s.mac.Sum(s.sum[:0])
+	return hex.EncodeToString(s.sum)
 }

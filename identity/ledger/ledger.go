@@ -12,15 +12,10 @@
 package ledger
 
 import (
-	"bytes"
-	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"sort"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -29,64 +24,56 @@ import (
 	"deskmate/migrations"
 )
 
+// Kinds of entry that Verify knows the rules of. Others are free: "noun.verb",
+// such as agent.changed or note.forgotten.
+const (
+	KindIntent  = "intent"  // an action is about to be done
+	KindOutcome = "outcome" // what came of the intent at Ref
+	KindDenied  = "denied"  // an action was refused
+)
+
 // Record is what happened. Empty fields are left out of the entry.
 type Record struct {
-	Workspace string
-	Kind      string // intent, outcome, denied, turn.stopped, duty.created …
-	Agent     string // the agent's Slack user id
-	Actor     string // who did it: the agent's user id, a person's, or "system"
-	Requester string // the human whose message or duty caused it
-	Turn      string
-	Cause     string // Event key of the message or run behind it
-	Channel   string
-	Thread    string
-	Target    string
-	Tool      string
-	Class     string
-	Action    string // the action's key
-	Decision  string
-	Reasons   []string
+	Workspace string            // letters, digits and "_.-:"
+	Kind      string            // intent, outcome, denied, turn.stopped, duty.created …
+	Agent     string            // the agent's Slack user id
+	Actor     string            // who did it: the agent's user id, a person's, or "system"
+	Requester string            // the human whose message or duty caused it
+	Turn      string            // id of the turn
+	Cause     string            // Event key of the message or run behind it
+	Channel   string            // where the work happens
+	Thread    string            // ts of its root
+	Target    string            // channel or person that an effect reaches
+	Tool      string            // name of the tool
+	Class     string            // read, write, external
+	Action    string            // the action's key
+	Decision  string            // allow, ask, deny
+	Reasons   []string          // ids of the policies that made the decision
 	Outcome   string            // done, failed, unknown, cancelled
-	Ref       *int64            // seq of the intent that an outcome belongs to
-	Fields    map[string]string // what else a kind needs
+	Ref       *int64            // seq of the entry that this one follows up: an outcome its intent, a repeat the try before it
+	Fields    map[string]string // what else a kind needs; names as Workspace
 	Payload   map[string]string // erasable texts by name; the entry holds their HMAC
 }
 
-// leaf is the canonical form of an entry: fixed field order, no insignificant
-// space, empty fields absent. V grows when its meaning changes.
-type leaf struct {
-	V         int               `json:"v"`
-	Seq       int64             `json:"seq"`
-	At        int64             `json:"at"` // microseconds since 1970 UTC
-	Workspace string            `json:"workspace"`
-	Kind      string            `json:"kind"`
-	Agent     string            `json:"agent,omitempty"`
-	Actor     string            `json:"actor,omitempty"`
-	Requester string            `json:"requester,omitempty"`
-	Turn      string            `json:"turn,omitempty"`
-	Cause     string            `json:"cause,omitempty"`
-	Channel   string            `json:"channel,omitempty"`
-	Thread    string            `json:"thread,omitempty"`
-	Target    string            `json:"target,omitempty"`
-	Tool      string            `json:"tool,omitempty"`
-	Class     string            `json:"class,omitempty"`
-	Action    string            `json:"action,omitempty"`
-	Decision  string            `json:"decision,omitempty"`
-	Reasons   []string          `json:"reasons,omitempty"`
-	Outcome   string            `json:"outcome,omitempty"`
-	Ref       *int64            `json:"ref,omitempty"`
-	Fields    map[string]string `json:"fields,omitempty"`
-	Payload   map[string]string `json:"payload,omitempty"` // name → HMAC-SHA256, hexadecimal
-}
-
-// Entry is one entry as it was appended, with those of its texts that were not
-// erased.
+// Entry is one entry as it was appended. Payload has those of its texts that
+// were not erased, Erased the names of the others.
 type Entry struct {
 	Seq     int64             `json:"seq"`
 	At      time.Time         `json:"at"`
 	Kind    string            `json:"kind"`
-	Leaf    json.RawMessage   `json:"leaf"`
+	Leaf    json.RawMessage   `json:"leaf"` // canonical JSON: what is hashed
 	Payload map[string]string `json:"payload,omitempty"`
+	Erased  []string          `json:"erased,omitempty"`
+}
+
+// Record is what the entry records, with the texts that are still there.
+func (e Entry) Record() (Record, error) {
+	f, err := decodeLeaf(string(e.Leaf))
+	if err != nil {
+		return Record{}, fmt.Errorf("read ledger entry %d: %w", e.Seq, err)
+	}
+	f.Record.Payload = e.Payload
+	return f.Record, nil
 }
 
 // Options are the choices of New; the zero value anchors nowhere.
@@ -96,7 +83,8 @@ type Options struct {
 	Logger zerolog.Logger
 }
 
-// Ledger appends to and reads the ledgers of all workspaces in one store.
+// Ledger appends to and reads the ledgers of all workspaces in one store. It is
+// safe for concurrent use; the store's one writer puts entries in order.
 type Ledger struct {
 	db   *migrations.DB
 	keys Keys
@@ -111,229 +99,129 @@ func New(db *migrations.DB, k Keys, o Options) *Ledger {
 	return &Ledger{db, k, o}
 }
 
-// Append adds r in tx and returns its sequence number. When the transaction is
-// undone, so is the entry.
+// Append adds r in tx and returns its sequence number, from 0. When the
+// transaction is undone, so is the entry. Credentials of well-known forms are
+// masked (see Mask). It takes three statements, and one for each payload.
 func (l *Ledger) Append(tx *migrations.Tx, r Record) (int64, error) {
-	if r.Workspace == "" || r.Kind == "" {
-		return 0, errors.New("append to ledger: workspace and kind must not be empty")
-	}
-	size, err := treeSize(tx, r.Workspace)
+	seq, err := l.add(tx, r)
 	if err != nil {
 		return 0, fmt.Errorf("append to ledger: %w", err)
 	}
-	at := migrations.Micros(tx.Now())
-	e := leaf{
-		V: 1, Seq: size, At: at, Workspace: r.Workspace, Kind: r.Kind, Agent: r.Agent, Actor: r.Actor, Requester: r.Requester,
-		Turn: r.Turn, Cause: r.Cause, Channel: r.Channel, Thread: r.Thread, Target: r.Target, Tool: r.Tool, Class: r.Class,
-		Action: r.Action, Decision: r.Decision, Reasons: r.Reasons, Outcome: r.Outcome, Ref: r.Ref, Fields: r.Fields,
-	}
-	if len(r.Payload) > 0 {
-		e.Payload = map[string]string{}
-		for name, body := range r.Payload {
-			e.Payload[name] = l.keys.seal(r.Workspace, name, body)
-		}
-	}
-	text, err := json.Marshal(e) // maps are written in order of their keys
-	if err != nil {
-		return 0, fmt.Errorf("encode ledger entry: %w", err)
-	}
-	if err := l.insert(tx, r, size, at, text); err != nil {
-		return 0, fmt.Errorf("append to ledger: %w", err)
-	}
-	return size, nil
+	return seq, nil
 }
 
-func (l *Ledger) insert(tx *migrations.Tx, r Record, seq, at int64, text []byte) error {
-	if _, err := tx.Exec(`INSERT INTO ledger_entries (workspace, seq, at, kind, action, leaf) VALUES ($1, $2, $3, $4, $5, $6)`,
-		r.Workspace, seq, at, r.Kind, r.Action, string(text)); err != nil {
-		return err
+func (l *Ledger) add(tx *migrations.Tx, r Record) (int64, error) {
+	r, err := tidy(r)
+	if err != nil {
+		return 0, err
+	}
+	t, err := readTree(tx, r.Workspace)
+	if err != nil {
+		return 0, err
+	}
+	f := leaf{Seq: t.size, At: migrations.Micros(tx.Now()), Record: r}
+	if len(r.Payload) > 0 {
+		s := l.keys.sealer()
+		f.MACs = make(map[string]string, len(r.Payload))
+		for name, body := range r.Payload {
+			f.MACs[name] = s.seal(r.Workspace, name, body)
+		}
+	}
+	text := f.appendTo(make([]byte, 0, 1024))
+	if len(text) > mostLeaf {
+		return 0, fmt.Errorf("the entry has %d bytes, more than %d: long texts belong into its payload", len(text), mostLeaf)
+	}
+	hashes := t.grow(tlog.RecordHash(text))
+	if _, err := tx.Exec(`INSERT INTO ledger_entries (workspace, seq, action, leaf, hashes) VALUES ($1, $2, $3, $4, $5)`,
+		r.Workspace, f.Seq, r.Action, string(text), hashes); err != nil {
+		return 0, fmt.Errorf("store entry %d: %w", f.Seq, err)
 	}
 	for _, name := range sortedKeys(r.Payload) {
 		if _, err := tx.Exec(`INSERT INTO ledger_payloads (workspace, seq, name, body) VALUES ($1, $2, $3, $4)`,
-			r.Workspace, seq, name, r.Payload[name]); err != nil {
-			return err
+			r.Workspace, f.Seq, name, r.Payload[name]); err != nil {
+			return 0, fmt.Errorf("store %s of entry %d: %w", name, f.Seq, err)
 		}
 	}
-	hashes, err := tlog.StoredHashes(seq, text, hashReader(tx, r.Workspace))
-	if err != nil {
-		return fmt.Errorf("hash entry: %w", err)
+	if _, err := tx.Exec(`INSERT INTO ledger_trees (workspace, size, edge) VALUES ($1, $2, $3)
+		ON CONFLICT (workspace) DO UPDATE SET size = excluded.size, edge = excluded.edge`, r.Workspace, t.size, t.edge); err != nil {
+		return 0, fmt.Errorf("store edge of tree: %w", err)
 	}
-	first := tlog.StoredHashIndex(0, seq)
-	for i, h := range hashes {
-		if _, err := tx.Exec(`INSERT INTO ledger_hashes (workspace, n, hash) VALUES ($1, $2, $3)`, r.Workspace, first+int64(i), h[:]); err != nil {
-			return err
+	return f.Seq, nil
+}
+
+// tidy is r as it can be written: valid, masked, without empty members.
+func tidy(r Record) (Record, error) {
+	if !validName(r.Workspace) || r.Kind == "" {
+		return r, errors.New("workspace and kind must not be empty, and a workspace has only letters, digits and _.-:")
+	}
+	for _, s := range []*string{&r.Kind, &r.Agent, &r.Actor, &r.Requester, &r.Turn, &r.Cause, &r.Channel, &r.Thread,
+		&r.Target, &r.Tool, &r.Class, &r.Action, &r.Decision, &r.Outcome} {
+		*s = Mask(*s)
+	}
+	reasons := r.Reasons
+	r.Reasons = nil
+	for _, s := range reasons {
+		r.Reasons = append(r.Reasons, Mask(s))
+	}
+	var err error
+	if r.Fields, err = tidyAll(r.Fields); err != nil {
+		return r, err
+	}
+	r.Payload, err = tidyAll(r.Payload)
+	return r, err
+}
+
+func tidyAll(m map[string]string) (map[string]string, error) {
+	var out map[string]string
+	for k, v := range m {
+		if !validName(k) {
+			return nil, fmt.Errorf("%q is not a name: use letters, digits and _.-:", k)
 		}
-	}
-	_, err = tx.Exec(`INSERT INTO ledger_sizes (workspace, size) VALUES ($1, $2) ON CONFLICT (workspace) DO UPDATE SET size = excluded.size`,
-		r.Workspace, seq+1)
-	return err
-}
-
-func treeSize(tx *migrations.Tx, workspace string) (int64, error) {
-	var size int64
-	err := tx.QueryRow(`SELECT size FROM ledger_sizes WHERE workspace = $1`, workspace).Scan(&size)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	}
-	return size, err
-}
-
-// hashReader reads stored hashes of one workspace's tree.
-func hashReader(tx *migrations.Tx, workspace string) tlog.HashReader {
-	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		hashes := make([]tlog.Hash, len(indexes))
-		for i, n := range indexes {
-			var b []byte
-			if err := tx.QueryRow(`SELECT hash FROM ledger_hashes WHERE workspace = $1 AND n = $2`, workspace, n).Scan(&b); err != nil {
-				return nil, fmt.Errorf("read ledger hash %d: %w", n, err)
-			}
-			if len(b) != tlog.HashSize {
-				return nil, fmt.Errorf("ledger hash %d has %d bytes, want %d", n, len(b), tlog.HashSize)
-			}
-			copy(hashes[i][:], b)
+		if v == "" {
+			continue
 		}
-		return hashes, nil
-	})
+		if out == nil {
+			out = make(map[string]string, len(m))
+		}
+		out[k] = Mask(v)
+	}
+	return out, nil
 }
 
-// Erase removes the erasable texts of the entries of an action; proofs stay
-// valid. It returns how many were removed.
+// Erase removes the erasable texts of an entry; proofs stay valid. It returns
+// how many were removed.
 func (l *Ledger) Erase(tx *migrations.Tx, workspace string, seq int64) (int64, error) {
 	res, err := tx.Exec(`DELETE FROM ledger_payloads WHERE workspace = $1 AND seq = $2`, workspace, seq)
 	if err != nil {
 		return 0, fmt.Errorf("erase texts of ledger entry %d: %w", seq, err)
 	}
-	return res.RowsAffected()
-}
-
-// Tail gives up to limit entries from sequence number from on, oldest first;
-// a negative from gives the newest.
-func (l *Ledger) Tail(ctx context.Context, workspace string, from int64, limit int) ([]Entry, error) {
-	var entries []Entry
-	err := l.db.Read(ctx, func(tx *migrations.Tx) error {
-		entries = nil
-		if from < 0 {
-			size, err := treeSize(tx, workspace)
-			if err != nil {
-				return err
-			}
-			from = max(0, size-int64(limit))
-		}
-		rows, err := tx.Query(`SELECT seq, at, kind, leaf FROM ledger_entries WHERE workspace = $1 AND seq >= $2 ORDER BY seq LIMIT $3`, workspace, from, limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var e Entry
-			var at int64
-			var text string
-			if err := rows.Scan(&e.Seq, &at, &e.Kind, &text); err != nil {
-				return err
-			}
-			e.At, e.Leaf = migrations.Time(at), json.RawMessage(text)
-			entries = append(entries, e)
-		}
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		for i := range entries {
-			if entries[i].Payload, err = payloads(tx, workspace, entries[i].Seq); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	n, err := res.RowsAffected()
 	if err != nil {
-		return nil, fmt.Errorf("read ledger: %w", err)
+		return 0, fmt.Errorf("erase texts of ledger entry %d: %w", seq, err)
 	}
-	return entries, nil
+	return n, nil
 }
 
-func payloads(tx *migrations.Tx, workspace string, seq int64) (map[string]string, error) {
-	rows, err := tx.Query(`SELECT name, body FROM ledger_payloads WHERE workspace = $1 AND seq = $2`, workspace, seq)
+// MAC is the keyed HMAC-SHA256 of a text, hexadecimal, as entries hold it: equal
+// texts of one name in one workspace have equal MACs, and without the key nothing
+// can be learnt from it. name as in Record.Payload.
+func (l *Ledger) MAC(workspace, name, text string) string {
+	return l.keys.sealer().seal(workspace, name, text)
+}
+
+// readTree reads the right edge of a workspace's tree.
+func readTree(tx *migrations.Tx, workspace string) (tree, error) {
+	var t tree
+	err := tx.QueryRow(`SELECT size, edge FROM ledger_trees WHERE workspace = $1`, workspace).Scan(&t.size, &t.edge)
+	if errors.Is(err, sql.ErrNoRows) {
+		return tree{}, nil
+	}
 	if err != nil {
-		return nil, err
+		return tree{}, fmt.Errorf("read edge of tree: %w", err)
 	}
-	defer rows.Close()
-	var all map[string]string
-	for rows.Next() {
-		var name, body string
-		if err := rows.Scan(&name, &body); err != nil {
-			return nil, err
-		}
-		if all == nil {
-			all = map[string]string{}
-		}
-		all[name] = body
+	if !t.sound() {
+		// Growing a broken tree would hide where it broke.
+		return tree{}, errors.New("the edge of the tree does not fit its size: run `deskmate audit verify`")
 	}
-	return all, rows.Err()
-}
-
-// Workspaces lists those that have a ledger.
-func (l *Ledger) Workspaces(ctx context.Context) ([]string, error) {
-	rows, err := l.db.Query(ctx, `SELECT workspace FROM ledger_sizes ORDER BY workspace`)
-	if err != nil {
-		return nil, fmt.Errorf("list ledgers: %w", err)
-	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var w string
-		if err := rows.Scan(&w); err != nil {
-			return nil, fmt.Errorf("list ledgers: %w", err)
-		}
-		all = append(all, w)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list ledgers: %w", err)
-	}
-	return all, nil
-}
-
-// appendAnchor adds a signed checkpoint to the anchor file.
-func (l *Ledger) appendAnchor(text string) error {
-	if l.o.Anchor == "" {
-		return nil
-	}
-	f, err := os.OpenFile(l.o.Anchor, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("anchor checkpoint: %w", err)
-	}
-	_, err = f.WriteString(text + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("anchor checkpoint: %w", err)
-	}
-	return nil
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
-// decodeLeaf reads a leaf strictly: an entry that was written by something else
-// is not taken for one of ours.
-func decodeLeaf(text string) (leaf, error) {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields()
-	var e leaf
-	if err := d.Decode(&e); err != nil {
-		return leaf{}, fmt.Errorf("decode leaf: %w", err)
-	}
-	again, err := json.Marshal(e)
-	if err != nil {
-		return leaf{}, fmt.Errorf("decode leaf: %w", err)
-	}
-	if !bytes.Equal(again, []byte(text)) {
-		return leaf{}, errors.New("decode leaf: not in canonical form")
-	}
-	if e.V != 1 {
-		return leaf{}, fmt.Errorf("decode leaf: version %d is not known", e.V)
-	}
-	return e, nil
+	return t, nil
 }
