@@ -99,7 +99,7 @@ func (w *world) runner(owner string) (settle func()) {
 		r.Look()
 		deadline := time.NewTimer(20 * time.Second)
 		defer deadline.Stop()
-		tick := time.NewTicker(2 * time.Millisecond)
+		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			var open int

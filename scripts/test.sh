@@ -3,5 +3,8 @@
 # do not rot.
 set -euo pipefail
 go test -tags sqlite_fts5 -race -timeout 12m ./...
-go test -tags sqlite_fts5 -run '^$' -bench . -benchtime 1x -timeout 5m ./... >/dev/null
+if ! out=$(go test -tags sqlite_fts5 -run '^$' -bench . -benchtime 1x -timeout 5m ./... 2>&1); then
+	printf '%s\n' "$out" >&2
+	exit 1
+fi
 echo "benchmarks ran once each"

@@ -114,6 +114,11 @@ func firstCallOfBareClient(b *testing.B) {
 		cancel()
 		<-ended
 	}()
+	check := func(err error) {
+		if err != nil && ctx.Err() == nil { // the last answer may be cut off by the end
+			b.Error(err)
+		}
+	}
 	hello := make(chan struct{})
 	go func() {
 		for e := range client.Events {
@@ -121,19 +126,14 @@ func firstCallOfBareClient(b *testing.B) {
 			case socketmode.EventTypeHello:
 				close(hello)
 			case socketmode.EventTypeEventsAPI:
-				if err := client.Ack(*e.Request); err != nil {
-					b.Error(err)
-				}
+				check(client.Ack(*e.Request))
 				inner, ok := e.Data.(slackevents.EventsAPIEvent).InnerEvent.Data.(*slackevents.AppMentionEvent)
 				if !ok {
 					continue
 				}
-				if err := api.SetAssistantThreadsStatusContext(ctx, slack.AssistantThreadsSetStatusParameters{ChannelID: inner.Channel, ThreadTS: inner.TimeStamp, Status: "is working on it…"}); err != nil {
-					b.Error(err)
-				}
-				if _, _, err := api.PostMessageContext(ctx, inner.Channel, slack.MsgOptionText("me", false), slack.MsgOptionTS(inner.TimeStamp)); err != nil {
-					b.Error(err)
-				}
+				check(api.SetAssistantThreadsStatusContext(ctx, slack.AssistantThreadsSetStatusParameters{ChannelID: inner.Channel, ThreadTS: inner.TimeStamp, Status: "is working on it…"}))
+				_, _, err := api.PostMessageContext(ctx, inner.Channel, slack.MsgOptionText("me", false), slack.MsgOptionTS(inner.TimeStamp))
+				check(err)
 			}
 		}
 	}()
