@@ -110,7 +110,11 @@ func (g *Gate) act(ctx context.Context, a Action, e Effect, row actionRow) (Resu
 		return Result{}, g.unknown(ctx, a, e, row, err)
 	}
 	if ctx.Err() == nil { // else it is looked for when the action is taken up again
-		if found, happened, ferr := e.Find(ctx, row.created); ferr == nil && happened {
+		found, happened, ferr := e.Find(ctx, row.created)
+		switch {
+		case errors.Is(ferr, ErrUnknownOutcome):
+			return Result{}, g.unknown(ctx, a, e, row, ferr)
+		case ferr == nil && happened:
 			return found, g.settle(ctx, a, e, row, stateDone, found, nil)
 		}
 	}
@@ -133,6 +137,9 @@ func (g *Gate) reopen(ctx context.Context, a Action, e Effect, d Decision, row a
 		return row, g.unknown(ctx, a, e, row, errors.New("the process ended between the intent and its outcome"))
 	}
 	found, happened, err := e.Find(ctx, row.created)
+	if errors.Is(err, ErrUnknownOutcome) {
+		return row, g.unknown(ctx, a, e, row, err)
+	}
 	if err != nil {
 		return row, fmt.Errorf("look whether %s took effect: %w", a.Key, err)
 	}

@@ -141,30 +141,34 @@ func TestAKeyCannotBeReusedForAnotherAction(t *testing.T) {
 
 type killed string
 
+// crash has the process end at a point of the gate.
+func (w *world) crash(point string, a Action, e Effect) {
+	w.t.Helper()
+	defer func() {
+		if v := recover(); v != killed(point) {
+			w.t.Fatalf("recovered %v, want the kill at %s", v, point)
+		}
+	}()
+	_, _ = w.gate(func(at string) {
+		if at == point {
+			panic(killed(at))
+		}
+	}).Do(context.Background(), a, e)
+}
+
 // The process ends at each point of the gate and comes back: the effect has
 // happened exactly once where the far side can be asked, at most once where not.
 func TestCrashAtEachPoint(t *testing.T) {
 	t.Parallel()
-	for _, point := range []string{"gate:intent", "gate:acted", "gate:outcome"} {
+	for _, point := range []string{"gate:begin", "gate:intent", "gate:acted", "gate:outcome"} {
 		for _, findable := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, far side can be asked: %v", point, findable), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
-				func() {
-					defer func() {
-						if v := recover(); v != killed(point) {
-							t.Fatalf("recovered %v, want the kill at %s", v, point)
-						}
-					}()
-					_, _ = w.gate(func(at string) {
-						if at == point {
-							panic(killed(at))
-						}
-					}).Do(context.Background(), post("a"), w.effect("a", findable))
-				}()
+				w.crash(point, post("a"), w.effect("a", findable))
 				r, err := w.gate(nil).Do(context.Background(), post("a"), w.effect("a", findable))
 				switch {
-				case findable || point == "gate:outcome":
+				case findable || point == "gate:begin" || point == "gate:outcome":
 					if err != nil || r.Ref != "ts-a" || w.done["a"] != 1 {
 						t.Errorf("after the crash: %+v, %v, %d effects; want the result and exactly 1", r, err, w.done["a"])
 					}
@@ -184,14 +188,7 @@ func TestReadsAreRepeatedAfterACrash(t *testing.T) {
 	w := newWorld(t)
 	read := post("r")
 	read.Class = ClassRead
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = w.gate(func(at string) {
-			if at == "gate:acted" {
-				panic(killed(at))
-			}
-		}).Do(context.Background(), read, w.effect("r", false))
-	}()
+	w.crash("gate:acted", read, w.effect("r", false))
 	if r, err := w.gate(nil).Do(context.Background(), read, w.effect("r", false)); err != nil || r.Ref != "ts-r" {
 		t.Errorf("Do = %+v, %v; want the read's result", r, err)
 	}
@@ -259,6 +256,37 @@ func TestAnAmbiguousFailure(t *testing.T) {
 			t.Errorf("%d intents, want 2: one for each try", n)
 		}
 		w.verified()
+	})
+	t.Run("goes to a human where nobody may look", func(t *testing.T) {
+		t.Parallel()
+		for _, crash := range []string{"", "gate:acted"} {
+			w := newWorld(t)
+			e := w.effect("a", true)
+			e.Do = func(context.Context) (Result, error) { return Result{}, Ambiguous(lost) }
+			e.Find = func(context.Context, time.Time) (Result, bool, error) {
+				return Result{}, false, fmt.Errorf("missing_scope: %w", ErrUnknownOutcome)
+			}
+			committed := 0
+			e.Commit = func(_ *migrations.Tx, _ Result, err error) error {
+				if !errors.Is(err, ErrUnknownOutcome) {
+					t.Errorf("Commit got %v, want ErrUnknownOutcome", err)
+				}
+				committed++
+				return nil
+			}
+			if crash != "" {
+				w.crash(crash, post("a"), e)
+			}
+			for range 2 {
+				if _, err := w.gate(nil).Do(context.Background(), post("a"), e); !errors.Is(err, ErrUnknownOutcome) {
+					t.Errorf("Do = %v, want ErrUnknownOutcome", err)
+				}
+			}
+			if committed != 1 {
+				t.Errorf("Commit was called %d times, want once", committed)
+			}
+			w.verified()
+		}
 	})
 	t.Run("goes to a human where nobody can tell", func(t *testing.T) {
 		t.Parallel()
@@ -372,6 +400,125 @@ func TestASuspendedAgentDoesNothing(t *testing.T) {
 	if _, err := g.Do(ctx, post("a"), w.effect("a", false)); err != nil || w.done["a"] != 1 {
 		t.Errorf("after it was resumed: %v, %d effects; want 1", err, w.done["a"])
 	}
+}
+
+func TestTheSameNoIsRecordedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g, ctx := w.gate(nil), context.Background()
+	if _, err := w.agents.Suspend(ctx, ws, "U0ADA", "it strays"); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		var denied *DeniedError
+		if _, err := g.Do(ctx, post("a"), w.effect("a", false)); !errors.Is(err, ErrSuspended) || !errors.As(err, &denied) {
+			t.Fatalf("Do = %v, want a denial that is ErrSuspended", err)
+		}
+	}
+	if n := w.entries("denied"); n != 1 {
+		t.Errorf("%d denials in the ledger, want 1 for 5 equal ones", n)
+	}
+	w.verified()
+}
+
+// What is lost when the agent is suspended stays as it is until it is resumed.
+func TestASuspendedAgentDoesNotTakeUpWhatWasLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	w.crash("gate:intent", post("a"), w.effect("a", true))
+	if _, err := w.agents.Suspend(ctx, ws, "U0ADA", "it strays"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.gate(nil).Do(ctx, post("a"), w.effect("a", true)); !errors.Is(err, ErrSuspended) || w.done["a"] != 0 {
+		t.Errorf("Do = %v, %d effects; want ErrSuspended and none", err, w.done["a"])
+	}
+	if _, err := w.agents.Resume(ctx, ws, "U0ADA", "looked at it"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.gate(nil).Do(ctx, post("a"), w.effect("a", true)); err != nil || w.done["a"] != 1 {
+		t.Errorf("after it was resumed: %v, %d effects; want 1", err, w.done["a"])
+	}
+	w.verified()
+}
+
+// A repeat is decided anew: what is not allowed any more is not repeated.
+func TestARepeatIsDecidedAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.crash("gate:intent", post("a"), w.effect("a", true))
+	narrower := w.policy().(FixedPolicy)
+	narrower.Tools = map[string]bool{"reply": true}
+	var denied *DeniedError
+	if _, err := NewGate(w.db, w.ledger, narrower, nil).Do(context.Background(), post("a"), w.effect("a", true)); !errors.As(err, &denied) || w.done["a"] != 0 {
+		t.Errorf("Do = %v, %d effects; want a denial and none", err, w.done["a"])
+	}
+	w.verified()
+}
+
+func TestWhatEndsBeforeItBeganIsCancelledAndMayBeDoneLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stopped := errors.New("stopped by Ada")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	g := w.gate(func(at string) {
+		if at == "gate:intent" {
+			cancel(stopped)
+		}
+	})
+	e := w.effect("a", false)
+	committed := 0
+	e.Commit = func(*migrations.Tx, Result, error) error { committed++; return nil }
+	if _, err := g.Do(ctx, post("a"), e); !errors.Is(err, stopped) || w.done["a"] != 0 || committed != 0 {
+		t.Errorf("Do = %v, %d effects, %d commits; want the cause and nothing done", err, w.done["a"], committed)
+	}
+	w.verified()
+	if _, err := w.gate(nil).Do(context.Background(), post("a"), e); err != nil || w.done["a"] != 1 || committed != 1 {
+		t.Errorf("later: %v, %d effects, %d commits; want 1 of each", err, w.done["a"], committed)
+	}
+	w.verified()
+}
+
+func TestAWaiterForAKeyCanGiveUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.gate(nil)
+	begun, finish := make(chan struct{}), make(chan struct{})
+	var first sync.WaitGroup
+	first.Go(func() {
+		_, err := g.Do(context.Background(), post("a"), Effect{Do: func(context.Context) (Result, error) {
+			close(begun)
+			<-finish
+			return Result{}, nil
+		}})
+		if err != nil {
+			t.Errorf("Do = %v", err)
+		}
+	})
+	<-begun
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := g.Do(ctx, post("a"), w.effect("a", false)); !errors.Is(err, context.Canceled) || w.done["a"] != 0 {
+		t.Errorf("Do = %v, %d effects; want to have given up", err, w.done["a"])
+	}
+	close(finish)
+	first.Wait()
+}
+
+func TestWhatIsKeptIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	long := strings.Repeat("é", mostResult)
+	e := Effect{Do: func(context.Context) (Result, error) {
+		return Result{Text: long, Data: json.RawMessage(`"` + long + `"`)}, nil
+	}}
+	for i, want := range []int{len(long), mostResult + 200} {
+		r, err := w.gate(nil).Do(context.Background(), post("a"), e)
+		if err != nil || len(r.Text) > want || i > 0 && (!strings.Contains(r.Text, "(cut: ") || r.Data != nil) {
+			t.Errorf("call %d: %d bytes of text, %d of data, %v; want the whole once, then a cut text that says so", i+1, len(r.Text), len(r.Data), err)
+		}
+	}
+	w.verified()
 }
 
 func TestNothingHappensWhenTheLedgerCannotBeWritten(t *testing.T) {

@@ -83,7 +83,8 @@ type Effect struct {
 	// the context's.
 	Do func(ctx context.Context) (Result, error)
 	// Find looks whether an earlier try, begun at since, took effect after all;
-	// false means that it surely did not. Nil: nobody can tell.
+	// false means that it surely did not. Its error means that this is not known
+	// now, or, if it is ErrUnknownOutcome, never will be. Nil: nobody can tell.
 	Find func(ctx context.Context, since time.Time) (Result, bool, error)
 	// Commit changes state in the transaction of the outcome: exactly once, with
 	// the result or the certain error. Nil: nothing to change.
