@@ -17,12 +17,16 @@ type Schedule struct {
 	At   time.Time // for once
 }
 
-// shortest is the smallest distance between two runs that is accepted.
-const shortest = time.Minute
+const (
+	// shortest and longest are the intervals that are accepted.
+	shortest = time.Minute
+	longest  = 10 * 366 * 24 * time.Hour
+)
 
 // Validate reports what is wrong with the schedule, in words for people.
 func (s Schedule) Validate() error {
-	if _, err := s.zone(); err != nil {
+	c, err := s.calendar()
+	if err != nil {
 		return err
 	}
 	if s.Cron == "" {
@@ -31,95 +35,154 @@ func (s Schedule) Validate() error {
 		}
 		return nil
 	}
-	spec, err := s.spec()
-	if err != nil {
-		return err
-	}
-	if every, ok := spec.(cron.ConstantDelaySchedule); ok && every.Delay < shortest {
+	if c.every != 0 && c.every < shortest {
 		return fmt.Errorf("%q repeats faster than once a minute", s.Cron)
 	}
-	if s.Next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+	if c.next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		return fmt.Errorf("%q never happens", s.Cron)
 	}
 	return nil
 }
 
-func (s Schedule) zone() (*time.Location, error) {
-	if s.TZ == "" {
-		return nil, errors.New("the time zone is missing")
-	}
-	loc, err := time.LoadLocation(s.TZ)
+// Next is the first due time after t, in UTC; the zero time if there is none, and
+// for a schedule that Validate refuses. It is strictly later than t.
+//
+// Daylight saving: a local time that does not exist is due at the first instant
+// after the gap; one that comes twice is due the first time only. Schedules that
+// name no hour (every hour, every 15 minutes) follow real time instead: they run
+// in both passes of a repeated hour, and not in a skipped one.
+func (s Schedule) Next(t time.Time) time.Time {
+	c, err := s.calendar()
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a time zone such as Europe/Berlin", s.TZ)
+		return time.Time{}
+	}
+	return c.next(t)
+}
+
+// Times lists the next n due times after t.
+func (s Schedule) Times(t time.Time, n int) []time.Time {
+	c, err := s.calendar()
+	if err != nil {
+		return nil
+	}
+	var all []time.Time
+	for range n {
+		if t = c.next(t); t.IsZero() {
+			break
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+func loadZone(name string) (*time.Location, error) {
+	switch name {
+	case "":
+		return nil, errors.New("the time zone is missing")
+	case "Local": // whatever the machine is set to, which the next machine is not
+		return nil, errors.New("the time zone must be named, such as Europe/Berlin")
+	}
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a time zone such as Europe/Berlin", name)
 	}
 	return loc, nil
 }
 
-func (s Schedule) spec() (cron.Schedule, error) {
+// calendar is a schedule that has been read, for many look-ups.
+type calendar struct {
+	zone   *time.Location
+	once   time.Time          // if neither every nor fields is set
+	every  time.Duration      // an interval, or
+	fields *cron.SpecSchedule // a cron expression, with zone UTC
+	hourly bool               // fields name no hour
+}
+
+// everyHour has a bit for each hour of a day.
+const everyHour = 1<<24 - 1
+
+func (s Schedule) calendar() (calendar, error) {
+	loc, err := loadZone(s.TZ)
+	if err != nil {
+		return calendar{}, err
+	}
+	c := calendar{zone: loc, once: s.At}
+	if s.Cron == "" {
+		return c, nil
+	}
 	if strings.HasPrefix(s.Cron, "TZ=") || strings.HasPrefix(s.Cron, "CRON_TZ=") {
-		return nil, errors.New("the zone belongs into the time zone, not into the cron expression")
+		return calendar{}, errors.New("the zone belongs into the time zone, not into the cron expression")
 	}
 	spec, err := cron.ParseStandard(s.Cron)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a cron expression of five fields: %w", s.Cron, err)
+		return calendar{}, fmt.Errorf("%q is not a cron expression of five fields: %w", s.Cron, err)
 	}
-	return spec, nil
+	switch spec := spec.(type) {
+	case cron.ConstantDelaySchedule:
+		if c.every = spec.Delay; c.every > longest {
+			return calendar{}, fmt.Errorf("%q is an interval of more than ten years", s.Cron)
+		}
+	case *cron.SpecSchedule:
+		spec.Location = time.UTC
+		c.fields, c.hourly = spec, spec.Hour&everyHour == everyHour
+	default:
+		return calendar{}, fmt.Errorf("%q is a kind of schedule that is not known", s.Cron)
+	}
+	return c, nil
 }
 
-// Next is the first due time after t; the zero time if there is none. It is
-// strictly later than t.
-//
-// Daylight saving: a local time that does not exist is due at the first instant
-// after the gap; one that comes twice is due the first time only. Schedules of
-// every hour or less follow real time instead: they run in both passes of a
-// repeated hour, and not in a skipped one.
-func (s Schedule) Next(t time.Time) time.Time {
-	if s.Cron == "" {
-		if s.At.After(t) {
-			return s.At.UTC()
-		}
+func (c calendar) next(t time.Time) time.Time {
+	switch {
+	case c.every != 0:
+		return t.Add(c.every).UTC()
+	case c.fields == nil && c.once.After(t):
+		return c.once.UTC()
+	case c.fields == nil:
 		return time.Time{}
+	case c.hourly:
+		return c.nextReal(t)
 	}
-	loc, err := s.zone()
-	if err != nil {
-		return time.Time{}
-	}
-	spec, err := s.spec()
-	if err != nil {
-		return time.Time{}
-	}
-	fields, byField := spec.(*cron.SpecSchedule)
-	if !byField || everyHour(s.Cron) {
-		if byField {
-			fields.Location = loc
-		}
-		next := spec.Next(t.In(loc))
-		if next.IsZero() {
+	return c.nextWall(t)
+}
+
+// nextWall walks the wall clock as if it were UTC, which has no gaps, and looks
+// up each reading in the zone.
+func (c calendar) nextWall(t time.Time) time.Time {
+	wall := shown(t, c.zone)
+	for range 1500 { // more than a repeated stretch, of a day at most, has minutes
+		if wall = c.fields.Next(wall); wall.IsZero() {
 			return time.Time{}
 		}
-		return next.UTC()
-	}
-	// Walk the wall clock as if it were UTC, which has no gaps, and look up each
-	// reading in the zone.
-	fields.Location = time.UTC
-	local := t.In(loc)
-	wall := time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)
-	for range 500 { // more than a repeated hour has minutes
-		wall = fields.Next(wall)
-		if wall.IsZero() {
-			return time.Time{}
-		}
-		if at := instant(wall, loc); at.After(t) {
+		if at := instant(wall, c.zone); at.After(t) {
 			return at.UTC()
 		}
 	}
 	return time.Time{}
 }
 
-// everyHour reports whether a cron expression's hour field is a star.
-func everyHour(expr string) bool {
-	f := strings.Fields(expr)
-	return len(f) == 5 && strings.HasPrefix(f[1], "*") || expr == "@hourly"
+// nextReal looks through one stretch of constant offset after the other.
+func (c calendar) nextReal(t time.Time) time.Time {
+	stretch := t.In(c.zone)
+	for range 100 { // more than the changes of a zone in the five years that cron looks ahead
+		_, offset := stretch.Zone()
+		_, end := stretch.ZoneBounds()
+		shift := time.Duration(offset) * time.Second
+		wall := c.fields.Next(t.UTC().Add(shift))
+		if wall.IsZero() {
+			return time.Time{}
+		}
+		if at := wall.Add(-shift); end.IsZero() || at.Before(end) {
+			return at
+		}
+		stretch, t = end, end.Add(-time.Second) // the end itself may be due
+	}
+	return time.Time{}
+}
+
+// shown is what a clock on the wall in loc shows at t, to the second, as UTC.
+func shown(t time.Time, loc *time.Location) time.Time {
+	l := t.In(loc)
+	return time.Date(l.Year(), l.Month(), l.Day(), l.Hour(), l.Minute(), l.Second(), 0, time.UTC)
 }
 
 // instant is when a clock on the wall in loc shows wall (given as UTC) for the
@@ -129,12 +192,11 @@ func instant(wall time.Time, loc *time.Location) time.Time {
 	for _, near := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
 		_, offset := wall.Add(near).In(loc).Zone()
 		at := wall.Add(-time.Duration(offset) * time.Second)
-		l := at.In(loc)
-		shown := time.Date(l.Year(), l.Month(), l.Day(), l.Hour(), l.Minute(), l.Second(), 0, time.UTC)
-		if shown.Equal(wall) && (best.IsZero() || at.Before(best)) {
+		reading := shown(at, loc)
+		if reading.Equal(wall) && (best.IsZero() || at.Before(best)) {
 			best = at
 		}
-		if shown.After(wall) {
+		if reading.After(wall) {
 			after = at
 		}
 	}
@@ -143,100 +205,4 @@ func instant(wall time.Time, loc *time.Location) time.Time {
 	}
 	start, _ := after.In(loc).ZoneBounds()
 	return start
-}
-
-// Times lists the next n due times after t.
-func (s Schedule) Times(t time.Time, n int) []time.Time {
-	var all []time.Time
-	for range n {
-		if t = s.Next(t); t.IsZero() {
-			break
-		}
-		all = append(all, t)
-	}
-	return all
-}
-
-var weekdays = []string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
-
-// Describe says the schedule in plain words: "every weekday at 09:30
-// (Europe/Berlin)". What has no plain words is given as its cron expression.
-func (s Schedule) Describe() string {
-	loc, err := s.zone()
-	if err != nil {
-		return s.Cron
-	}
-	if s.Cron == "" {
-		return "once, on " + s.At.In(loc).Format("Monday 2 January 2006 at 15:04") + " (" + s.TZ + ")"
-	}
-	return describeCron(s.Cron) + " (" + s.TZ + ")"
-}
-
-func describeCron(expr string) string {
-	f := strings.Fields(expr)
-	if len(f) != 5 {
-		if every, ok := strings.CutPrefix(expr, "@every "); ok {
-			return "every " + every
-		}
-		return "by " + expr
-	}
-	var minute, hour int
-	if n, err := fmt.Sscanf(f[0]+" "+f[1], "%d %d", &minute, &hour); err == nil && n == 2 && f[0]+f[1] == fmt.Sprintf("%d%d", minute, hour) {
-		at := fmt.Sprintf(" at %02d:%02d", hour, minute)
-		switch {
-		case f[2] == "*" && f[3] == "*" && f[4] == "*":
-			return "every day" + at
-		case f[2] == "*" && f[3] == "*" && f[4] == "1-5":
-			return "every weekday" + at
-		case f[2] == "*" && f[3] == "*" && f[4] == "0,6":
-			return "every Saturday and Sunday" + at
-		case f[2] == "*" && f[3] == "*":
-			if days, ok := dayNames(f[4]); ok {
-				return "every " + days + at
-			}
-		case f[3] == "*" && f[4] == "*":
-			var day int
-			if _, err := fmt.Sscanf(f[2], "%d", &day); err == nil && f[2] == fmt.Sprint(day) {
-				return fmt.Sprintf("on the %s of every month%s", nth(day), at)
-			}
-		}
-	}
-	if f[1] == "*" && f[2] == "*" && f[3] == "*" && f[4] == "*" {
-		if step, ok := strings.CutPrefix(f[0], "*/"); ok {
-			return "every " + step + " minutes"
-		}
-		if f[0] == "0" {
-			return "every hour"
-		}
-		if f[0] == "*" {
-			return "every minute"
-		}
-	}
-	return "by the cron expression `" + expr + "`"
-}
-
-func dayNames(field string) (string, bool) {
-	var names []string
-	for _, d := range strings.Split(field, ",") {
-		if len(d) != 1 || d[0] < '0' || d[0] > '6' {
-			return "", false
-		}
-		names = append(names, weekdays[d[0]-'0'])
-	}
-	if len(names) == 1 {
-		return names[0], true
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1], true
-}
-
-func nth(n int) string {
-	switch {
-	case n%10 == 1 && n != 11:
-		return fmt.Sprintf("%dst", n)
-	case n%10 == 2 && n != 12:
-		return fmt.Sprintf("%dnd", n)
-	case n%10 == 3 && n != 13:
-		return fmt.Sprintf("%drd", n)
-	}
-	return fmt.Sprintf("%dth", n)
 }
