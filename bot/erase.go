@@ -41,7 +41,7 @@ func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) erro
 			return err
 		}
 	}
-	rows, err := tx.Query(`SELECT e.seq FROM ledger_entries e JOIN actions a ON a.key = e.action WHERE e.workspace = $1 AND a.turn = $2`, workspace, turn)
+	rows, err := tx.Query(`SELECT e.seq FROM ledger_entries e JOIN actions a ON a.key = e.action AND a.workspace = e.workspace WHERE e.workspace = $1 AND a.turn = $2`, workspace, turn)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ import (
 // are tried.
 var points = []string{
 	"inbox:committed", "turn:began", "turn:model", "turn:action", "turn:replied",
-	"gate:intent", "gate:acted", "gate:outcome", "outbox:sending", "outbox:sent",
+	"gate:begin", "gate:intent", "gate:acted", "gate:outcome", "outbox:sending", "outbox:sent",
 }
 
 func main() {
