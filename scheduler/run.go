@@ -47,18 +47,11 @@ func (s *Scheduler) Handle(ctx context.Context, lease *task.Lease) (task.Result,
 // advance records the runs of all due times up to now and sets the next one,
 // which it returns.
 func (s *Scheduler) advance(tx *migrations.Tx, d Duty) (time.Time, error) {
-	due := []time.Time{d.NextAt}
-	next := time.Time{}
-	if d.Kind == "schedule" {
-		next = d.Schedule.Next(d.NextAt)
-		for !next.IsZero() && !next.After(tx.Now()) && len(due) < mostMissed {
-			due = append(due, next)
-			next = d.Schedule.Next(next)
-		}
-		if !next.IsZero() && !next.After(tx.Now()) { // too many to count: go on from now
-			next = d.Schedule.Next(tx.Now())
-		}
+	c, err := d.Schedule.calendar()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read schedule: %w", err)
 	}
+	due, next := c.dueUntil(tx.Now(), d.NextAt)
 	for _, r := range runsFor(d, due, tx.Now()) {
 		if err := s.run(tx, d, r, ""); err != nil {
 			return time.Time{}, err
@@ -70,54 +63,72 @@ func (s *Scheduler) advance(tx *migrations.Tx, d Duty) (time.Time, error) {
 	return next, save(tx, d)
 }
 
+// dueUntil lists the due times from first, which has come, up to now, and gives
+// the one after them. Of more than mostMissed it has the oldest, and those of the
+// last day.
+func (c calendar) dueUntil(now, first time.Time) (due []time.Time, next time.Time) {
+	due, next = []time.Time{first}, c.next(first)
+	for !next.IsZero() && !next.After(now) {
+		if len(due) == mostMissed && now.Sub(next) > day {
+			next = c.nextInStep(first, now.Add(-day))
+			continue
+		}
+		due = append(due, next)
+		next = c.next(next)
+	}
+	return due, next
+}
+
 // runsFor says which due times get a run. The newest is on time if it is not long
 // past; the others, and a late newest, were missed.
 func runsFor(d Duty, due []time.Time, now time.Time) []Run {
-	newest := due[len(due)-1]
-	onTime := now.Sub(newest) <= grace
-	missed := int64(len(due) - 1)
+	last := len(due) - 1
+	newest := Run{DueAt: due[last], Missed: int64(last), State: RunDue}
 	switch {
-	case d.Kind == "once": // a reminder is due however late
-		return []Run{{DueAt: newest}}
-	case d.CatchUp == CatchUpSkip && !onTime:
-		return nil
-	case d.CatchUp == CatchUpSkip:
-		return []Run{{DueAt: newest}}
-	case d.CatchUp == CatchUpOnce:
-		return []Run{{DueAt: newest, Missed: missed}}
+	case d.Kind == KindOnce: // due however late
+		return []Run{newest}
+	case d.CatchUp == CatchUpSkip && now.Sub(newest.DueAt) > grace:
+		newest.State = RunSkipped
+		return []Run{newest}
+	case d.CatchUp == CatchUpSkip && last > 0:
+		return []Run{{DueAt: due[last-1], Missed: int64(last - 1), State: RunSkipped}, {DueAt: newest.DueAt, State: RunDue}}
+	case d.CatchUp != CatchUpAll:
+		return []Run{newest}
 	}
-	left := int64(0)
-	if len(due) > mostCatchUp {
-		left = int64(len(due) - mostCatchUp)
-		due = due[left:]
+	left := max(len(due)-mostCatchUp, 0)
+	var runs []Run
+	for _, at := range due[left:] {
+		runs = append(runs, Run{DueAt: at, State: RunDue})
 	}
-	runs := make([]Run, len(due))
-	for i, at := range due {
-		runs[i].DueAt = at
-	}
-	runs[0].Missed = left
+	runs[0].Missed = int64(left)
 	return runs
 }
 
-// run records one run and hands it on; one that is recorded already is not run
-// again.
+// run records one run and, unless it is skipped, hands it on; one that is
+// recorded already is not run again.
 func (s *Scheduler) run(tx *migrations.Tx, d Duty, r Run, request string) error {
-	r.ID, r.Duty, r.State = migrations.NewID("r_"), d.ID, "due"
-	res, err := tx.Exec(`INSERT INTO runs (id, duty, due_at, request, missed, state, created_at) VALUES ($1, $2, $3, $4, $5, 'due', $6)
+	r.ID, r.Duty = migrations.NewID("r_"), d.ID
+	if r.State == RunSkipped {
+		r.Ended = tx.Now()
+	}
+	res, err := tx.Exec(`INSERT INTO runs (id, duty, due_at, request, missed, state, created_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT DO NOTHING`,
-		r.ID, d.ID, migrations.Micros(r.DueAt), nullable(request), r.Missed, migrations.Micros(tx.Now()))
+		r.ID, d.ID, migrations.Micros(r.DueAt), nullable(request), r.Missed, r.State, migrations.Micros(tx.Now()), migrations.Micros(r.Ended))
 	if err != nil {
 		return fmt.Errorf("record run: %w", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	fields := map[string]string{"run": r.ID, "due_at": r.DueAt.UTC().Format(time.RFC3339)}
+	fields := map[string]string{"run": r.ID, "state": r.State, "due_at": r.DueAt.UTC().Format(time.RFC3339)}
 	if r.Missed > 0 {
 		fields["missed"] = fmt.Sprint(r.Missed)
 	}
 	if err := s.record(tx, d, "duty.run", "system", fields); err != nil {
 		return err
+	}
+	if r.State == RunSkipped {
+		return nil
 	}
 	if s.fire == nil {
 		return errors.New("nobody is there to do the work")
@@ -126,22 +137,29 @@ func (s *Scheduler) run(tx *migrations.Tx, d Duty, r Run, request string) error 
 }
 
 // RunNow runs a duty once at once, whatever its schedule, for the request named
-// so ("" for none): the same request runs it once.
+// so ("" for none): the same request runs it once. Its next due time stays.
 func (s *Scheduler) RunNow(ctx context.Context, id, by, request string) (Duty, error) {
 	var d Duty
 	err := s.db.Write(ctx, func(tx *migrations.Tx) error {
 		var err error
-		d, err = scanDuty(tx.QueryRow(`SELECT `+dutyColumns+` FROM duties WHERE id = $1 AND state <> 'deleted'`, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNoDuty
+		if d, err = load(tx, id); err != nil {
+			return err
 		}
+		var asked int
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM runs WHERE duty = $1 AND request = $2`, id, request).Scan(&asked); err != nil {
+			return fmt.Errorf("look for an earlier run: %w", err)
+		}
+		if asked > 0 {
+			return nil
+		}
+		at, err := freeInstant(tx, id)
 		if err != nil {
 			return err
 		}
 		if err := s.record(tx, d, "duty.changed", by, map[string]string{"change": "run now"}); err != nil {
 			return err
 		}
-		return s.run(tx, d, Run{DueAt: tx.Now()}, request)
+		return s.run(tx, d, Run{DueAt: at, State: RunDue}, request)
 	})
 	if err != nil {
 		return Duty{}, fmt.Errorf("run duty %s now: %w", id, err)
@@ -149,12 +167,31 @@ func (s *Scheduler) RunNow(ctx context.Context, id, by, request string) (Duty, e
 	return d, nil
 }
 
+// freeInstant is now, moved by as little as it takes to be neither the due time
+// of another run nor one that a schedule may have: those are whole seconds.
+func freeInstant(tx *migrations.Tx, duty string) (time.Time, error) {
+	now := tx.Now()
+	var latest int64
+	err := tx.QueryRow(`SELECT COALESCE(MAX(due_at), 0) FROM runs WHERE duty = $1 AND due_at >= $2 AND due_at < $3`,
+		duty, migrations.Micros(now), migrations.Micros(now.Add(time.Second))).Scan(&latest)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find a due time for the run: %w", err)
+	}
+	if latest != 0 {
+		now = migrations.Time(latest + 1)
+	}
+	if now.Nanosecond() == 0 {
+		now = now.Add(time.Microsecond)
+	}
+	return now, nil
+}
+
 // Ended notes, in the transaction that ends its turn, how a run ended; failed is
 // "" for well.
 func (s *Scheduler) Ended(tx *migrations.Tx, run, turn, failed string) error {
-	state := "done"
+	state := RunDone
 	if failed != "" {
-		state = "failed"
+		state = RunFailed
 	}
 	_, err := tx.Exec(`UPDATE runs SET state = $1, turn = $2, error = $3, ended_at = $4 WHERE id = $5`,
 		state, turn, failed, migrations.Micros(tx.Now()), run)

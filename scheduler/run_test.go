@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 // world is a store with a clock, a scheduler, and a list of what was fired.
 type world struct {
 	t     testing.TB
+	file  string
 	db    *migrations.DB
 	s     *Scheduler
 	fired chan Run
@@ -29,32 +31,40 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, now: monday, fired: make(chan Run, 20_000)}
-	db, err := migrations.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), migrations.Options{Clock: w.Now})
+	w := &world{t: t, file: filepath.Join(t.TempDir(), "test.db"), now: monday, fired: make(chan Run, 20_000)}
+	w.db, w.s = w.open()
+	return w
+}
+
+// open opens the store of the world, once more for each call, as processes do.
+func (w *world) open() (*migrations.DB, *Scheduler) {
+	w.t.Helper()
+	db, err := migrations.Open(context.Background(), "sqlite:"+w.file, migrations.Options{Clock: w.Now})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	w.t.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			t.Errorf("close store: %v", err)
+			w.t.Errorf("close store: %v", err)
 		}
 	})
 	k, err := ledger.DeriveKeys([]byte(strings.Repeat("k", 32)))
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	w.db = db
-	w.s = New(db, ledger.New(db, k, ledger.Options{}), func(tx *migrations.Tx, _ Duty, r Run) error {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.fail > 0 {
-			w.fail--
-			return errors.New("the work could not be handed on")
-		}
-		tx.AfterCommit(func() { w.fired <- r })
-		return nil
-	})
-	return w
+	return db, New(db, ledger.New(db, k, ledger.Options{}), w.fire)
+}
+
+// fire notes a run once it is committed.
+func (w *world) fire(tx *migrations.Tx, _ Duty, r Run) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail > 0 {
+		w.fail--
+		return errors.New("the work could not be handed on")
+	}
+	tx.AfterCommit(func() { w.fired <- r })
+	return nil
 }
 
 func (w *world) Now() time.Time {
@@ -79,12 +89,12 @@ func (w *world) create(cron, catchUp string) Duty {
 	return d
 }
 
-// runner starts a task runner on the world's store; the returned function has it
-// look at the clock and waits until everything due has been worked.
-func (w *world) runner(owner string) (settle func()) {
+// runner starts a task runner of the scheduler s on db; the returned function has
+// it look at the clock and waits until everything due has been worked.
+func (w *world) runner(owner string, db *migrations.DB, s *Scheduler) (settle func()) {
 	w.t.Helper()
-	r := task.NewRunner(w.db, task.Options{Owner: owner, Poll: 10 * time.Millisecond, Backoff: func(int64) time.Duration { return 0 }})
-	r.Handle(TaskDuty, 4, w.s.Handle)
+	r := task.NewRunner(db, task.Options{Owner: owner, Poll: 10 * time.Millisecond, Backoff: func(int64) time.Duration { return 0 }})
+	r.Handle(TaskDuty, 8, s.Handle)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -99,11 +109,11 @@ func (w *world) runner(owner string) (settle func()) {
 		r.Look()
 		deadline := time.NewTimer(20 * time.Second)
 		defer deadline.Stop()
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(2 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			var open int
-			if err := w.db.QueryRow(context.Background(), `SELECT COUNT(*) FROM tasks WHERE lease_owner <> '' OR due_at <= $1`,
+			if err := db.QueryRow(context.Background(), `SELECT COUNT(*) FROM tasks WHERE lease_owner <> '' OR due_at <= $1`,
 				migrations.Micros(w.Now())).Scan(&open); err != nil {
 				w.t.Fatal(err)
 			}
@@ -134,7 +144,9 @@ func TestADutyRunsOnceForEachDueTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.create("30 9 * * 1-5", "")
-	one, two := w.runner("one"), w.runner("two") // two processes on one store
+	one := w.runner("one", w.db, w.s)
+	otherDB, other := w.open() // as a second process
+	two := w.runner("two", otherDB, other)
 	both := func() { one(); two() }
 	both()
 	if got := w.take(); len(got) != 0 {
@@ -163,27 +175,83 @@ func TestADutyRunsOnceForEachDueTime(t *testing.T) {
 	}
 }
 
+// at is a time of the week of monday, in UTC.
+func at(days, hour, minute int) time.Time {
+	return time.Date(2026, 3, 2+days, hour, minute, 0, 0, time.UTC)
+}
+
+// Nobody ran from Monday 9:00 until now; the duty was due daily at 9:30.
 func TestMissedTimes(t *testing.T) {
 	t.Parallel()
-	for policy, want := range map[string]struct {
-		runs   int
-		missed int64
-	}{CatchUpOnce: {1, 4}, CatchUpSkip: {0, 0}, CatchUpAll: {5, 0}} {
-		w := newWorld(t)
-		w.create("30 9 * * *", policy)
-		w.set(monday.Add(4*24*time.Hour + 3*time.Hour)) // nobody ran for five due times
-		w.runner("one")()
-		got := w.take()
-		if len(got) != want.runs {
-			t.Errorf("%s: %d runs, want %d", policy, len(got), want.runs)
-			continue
+	due := func(days int, missed int64) Run { return Run{DueAt: at(days, 9, 30), Missed: missed, State: RunDue} }
+	skipped := func(days int, missed int64) Run {
+		return Run{DueAt: at(days, 9, 30), Missed: missed, State: RunSkipped}
+	}
+	for _, c := range []struct {
+		name, policy string
+		now          time.Time
+		want         []Run // newest first
+	}{
+		{"one run for all of five", CatchUpOnce, at(4, 12, 0), []Run{due(4, 4)}},
+		{"one run also when the newest is on time", CatchUpOnce, at(4, 9, 31), []Run{due(4, 4)}},
+		{"one that is late", CatchUpOnce, at(0, 23, 0), []Run{due(0, 0)}},
+		{"all skipped", CatchUpSkip, at(4, 12, 0), []Run{skipped(4, 4)}},
+		{"skipped but the newest, which is on time", CatchUpSkip, at(4, 9, 31), []Run{due(4, 0), skipped(3, 3)}},
+		{"nothing skipped", CatchUpSkip, at(0, 9, 34), []Run{due(0, 0)}},
+		{"each of five", CatchUpAll, at(4, 12, 0), []Run{due(4, 0), due(3, 0), due(2, 0), due(1, 0), due(0, 0)}},
+		{"the newest ten of fourteen", CatchUpAll, at(13, 12, 0), []Run{due(13, 0), due(12, 0), due(11, 0), due(10, 0), due(9, 0), due(8, 0), due(7, 0),
+			due(6, 0), due(5, 0), due(4, 4)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			d := w.create("30 9 * * *", c.policy)
+			w.set(c.now)
+			w.runner("one", w.db, w.s)()
+			got, err := w.s.Runs(context.Background(), d.ID, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fired := 0
+			for i, r := range got {
+				if r.State == RunDue {
+					fired++
+				}
+				got[i] = Run{DueAt: r.DueAt.UTC(), Missed: r.Missed, State: r.State}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("runs %+v, want %+v", got, c.want)
+			}
+			if n := len(w.take()); n != fired {
+				t.Errorf("%d runs were handed on, want %d", n, fired)
+			}
+			after, err := w.s.Get(context.Background(), d.ID)
+			if err != nil || !after.NextAt.After(c.now) || after.NextAt.Sub(c.now) > 24*time.Hour {
+				t.Errorf("next at %v, %v; want within a day of %v", after.NextAt, err, c.now)
+			}
+		})
+	}
+}
+
+// A year of minutes is not walked, and the newest are right all the same.
+func TestCountingOfMissedTimesIsBounded(t *testing.T) {
+	t.Parallel()
+	for expr, want := range map[string]struct{ newest, next time.Time }{
+		"* * * * *":    {at(365, 12, 0), at(365, 12, 1)},
+		"*/15 * * * *": {at(365, 12, 0), at(365, 12, 15)},
+		"@every 7m":    {at(365, 11, 57), at(365, 12, 4)}, // 75,111 times 7 minutes after Monday 9:00
+		"30 9 * * *":   {at(365, 9, 30), at(366, 9, 30)},
+	} {
+		c, err := Schedule{Cron: expr, TZ: "UTC"}.calendar()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if want.runs == 1 && got[0].Missed != want.missed {
-			t.Errorf("%s: it stands for %d missed times, want %d", policy, got[0].Missed, want.missed)
+		due, next := c.dueUntil(at(365, 12, 0), at(0, 9, 0))
+		if newest := due[len(due)-1]; !newest.Equal(want.newest) || !next.Equal(want.next) {
+			t.Errorf("%s: newest %v, next %v; want %v and %v", expr, newest, next, want.newest, want.next)
 		}
-		all, err := w.s.List(context.Background(), Filter{})
-		if err != nil || len(all) != 1 || !all[0].NextAt.After(w.Now()) {
-			t.Errorf("%s: next at %v, %v; want a time to come", policy, all, err)
+		if len(due) > mostMissed+24*60 {
+			t.Errorf("%s: %d times were listed", expr, len(due))
 		}
 	}
 }
@@ -202,13 +270,14 @@ func TestASingleDutyIsDoneHoweverLate(t *testing.T) {
 		t.Errorf("the same request made %s and then %s, %v; want one duty", d.ID, again.ID, err)
 	}
 	w.set(monday.Add(48 * time.Hour))
-	settle := w.runner("one")
+	settle := w.runner("one", w.db, w.s)
 	settle()
 	if got := w.take(); len(got) != 1 {
 		t.Errorf("%d runs, want 1", len(got))
 	}
-	if got, err := w.s.Get(context.Background(), d.ID); err != nil || got.State != StateDone {
-		t.Errorf("its state is %q, %v; want done", got.State, err)
+	got, err := w.s.Get(context.Background(), d.ID)
+	if err != nil || got.State != StateDone || !got.NextAt.IsZero() || got.When != d.When {
+		t.Errorf("afterwards it is %q, next %v, %q, %v; want done, never, %q", got.State, got.NextAt, got.When, err, d.When)
 	}
 }
 
@@ -221,7 +290,7 @@ func TestARunThatCouldNotBeHandedOnIsTriedAgain(t *testing.T) {
 	w.fail = 3
 	w.mu.Unlock()
 	w.set(d.NextAt.Add(time.Second))
-	w.runner("one")()
+	w.runner("one", w.db, w.s)()
 	if got := w.take(); len(got) != 1 {
 		t.Errorf("%d runs, want 1", len(got))
 	}
@@ -235,7 +304,7 @@ func TestPauseResumeDeleteRunNow(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
-	settle := w.runner("one")
+	settle := w.runner("one", w.db, w.s)
 	d := w.create("30 9 * * *", "")
 	if _, err := w.s.Pause(ctx, d.ID, "U0ADA"); err != nil {
 		t.Fatal(err)
@@ -276,8 +345,72 @@ func TestPauseResumeDeleteRunNow(t *testing.T) {
 	for _, e := range entries {
 		kinds[e.Kind]++
 	}
-	if kinds["duty.created"] != 1 || kinds["duty.changed"] != 4 || kinds["duty.run"] != 1 || kinds["duty.deleted"] != 1 {
-		t.Errorf("ledger entries %v; want 1 created, 4 changed (pause, resume, twice run now), 1 run, 1 deleted", kinds)
+	if kinds["duty.created"] != 1 || kinds["duty.changed"] != 3 || kinds["duty.run"] != 1 || kinds["duty.deleted"] != 1 {
+		t.Errorf("ledger entries %v; want 1 created, 3 changed (pause, resume, run now), 1 run, 1 deleted", kinds)
+	}
+}
+
+// Runs that people ask for stand beside the schedule, at whatever instant.
+func TestRunNowTakesNothingFromTheSchedule(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := newWorld(t)
+	d := w.create("30 9 * * *", "")
+	w.set(d.NextAt) // asked for three times at the very instant that it is due
+	for _, request := range []string{"a", "b", ""} {
+		if _, err := w.s.RunNow(ctx, d.ID, "U0ADA", request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.runner("one", w.db, w.s)()
+	runs, err := w.s.Runs(ctx, d.ID, 10)
+	if err != nil || len(runs) != 4 || !runs[3].DueAt.Equal(d.NextAt) {
+		t.Errorf("runs %+v, %v; want three that were asked for and the one due at %v", runs, err, d.NextAt)
+	}
+	if got := len(w.take()); got != 4 {
+		t.Errorf("%d runs were handed on, want 4", got)
+	}
+	w.mu.Lock()
+	w.fail = 1
+	w.mu.Unlock()
+	if _, err := w.s.RunNow(ctx, d.ID, "U0ADA", "c"); err == nil {
+		t.Error("a run that could not be handed on was promised")
+	}
+	if _, err := w.s.RunNow(ctx, "d_nothing", "U0ADA", ""); !errors.Is(err, ErrNoDuty) {
+		t.Errorf("running no duty: %v, want ErrNoDuty", err)
+	}
+}
+
+// Whatever a run ended with is in its history.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := newWorld(t)
+	d := w.create("30 9 * * *", "")
+	for turn, failed := range map[string]string{"t_well": "", "t_ill": "the model did not answer"} {
+		if _, err := w.s.RunNow(ctx, d.ID, "U0ADA", turn); err != nil {
+			t.Fatal(err)
+		}
+		r := <-w.fired
+		if err := w.db.Write(ctx, func(tx *migrations.Tx) error { return w.s.Ended(tx, r.ID, turn, failed) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs, err := w.s.Runs(ctx, d.ID, 10)
+	if err != nil || len(runs) != 2 {
+		t.Fatalf("runs %+v, %v; want 2", runs, err)
+	}
+	for _, r := range runs {
+		want := Run{ID: r.ID, Duty: d.ID, DueAt: r.DueAt, State: RunDone, Turn: r.Turn, Ended: r.Ended}
+		if r.Turn == "t_ill" {
+			want.State, want.Error = RunFailed, "the model did not answer"
+		}
+		if r != want || r.Ended.IsZero() {
+			t.Errorf("run %+v, want %+v with a time of ending", r, want)
+		}
+	}
+	if runs, err = w.s.Runs(ctx, d.ID, 1); err != nil || len(runs) != 1 {
+		t.Errorf("%d runs, %v; want the newest one", len(runs), err)
 	}
 }
 
@@ -302,23 +435,35 @@ func TestBadDutiesAreRefused(t *testing.T) {
 	}
 }
 
-// 10,000 duties that are due in the same minute.
+// 10,000 duties of seven workspaces that are due in the same minute.
 func BenchmarkManyDutiesDueAtOnce(b *testing.B) {
 	const n = 10_000
+	ctx := context.Background()
 	for b.Loop() {
 		b.StopTimer()
 		w := newWorld(b)
-		for i := range n {
-			if _, err := w.s.Create(context.Background(), NewDuty{Workspace: fmt.Sprintf("T%d", i%7), Channel: "C1", Prompt: "x",
-				Schedule: Schedule{Cron: "30 9 * * *", TZ: "UTC"}, Owner: "U0BEN"}); err != nil {
-				b.Fatal(err)
+		err := w.db.Write(ctx, func(tx *migrations.Tx) error {
+			for i := range n {
+				if _, err := tx.Exec(`INSERT INTO duties (id, workspace, kind, title, prompt, cron, tz, next_at, channel, channel_kind, owner, created_by, state, catch_up, created_at, updated_at)
+					VALUES ($1, $2, 'schedule', 'x', 'x', '30 9 * * *', 'Europe/Berlin', $3, 'C1', 'public', 'U0BEN', 'U0BEN', 'active', 'once', 0, 0)`,
+					fmt.Sprintf("d_%d", i), fmt.Sprintf("T%d", i%7), migrations.Micros(monday)); err != nil {
+					return err
+				}
+				if err := wake(tx, Duty{ID: fmt.Sprintf("d_%d", i), Workspace: fmt.Sprintf("T%d", i%7), NextAt: monday.Add(time.Minute)}); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
 		}
-		w.set(monday.Add(31 * time.Minute))
+		w.set(monday.Add(time.Minute))
 		b.StartTimer()
-		w.runner("one")()
-		if got := len(w.take()); got != n {
-			b.Fatalf("%d runs, want %d", got, n)
+		w.runner("one", w.db, w.s)
+		for range n {
+			<-w.fired
 		}
 	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "runs/s")
 }

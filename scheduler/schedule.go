@@ -145,6 +145,15 @@ func (c calendar) next(t time.Time) time.Time {
 	return c.nextWall(t)
 }
 
+// nextInStep is the first due time after t of a schedule that was due at first:
+// intervals count from there.
+func (c calendar) nextInStep(first, t time.Time) time.Time {
+	if c.every == 0 {
+		return c.next(t)
+	}
+	return first.Add((t.Sub(first)/c.every + 1) * c.every).UTC()
+}
+
 // nextWall walks the wall clock as if it were UTC, which has no gaps, and looks
 // up each reading in the zone.
 func (c calendar) nextWall(t time.Time) time.Time {

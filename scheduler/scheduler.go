@@ -25,6 +25,20 @@ import (
 // TaskDuty is the kind of the tasks of duties.
 const TaskDuty = "duty"
 
+// Kinds of a duty.
+const (
+	KindSchedule = "schedule" // again and again
+	KindOnce     = "once"
+)
+
+// States of a run.
+const (
+	RunDue     = "due" // handed on
+	RunDone    = "done"
+	RunFailed  = "failed"
+	RunSkipped = "skipped" // missed, and not made up for
+)
+
 // States of a duty.
 const (
 	StateActive  = "active"
@@ -44,8 +58,10 @@ const (
 	mostCatchUp = 10
 	// grace is how late a run may begin and still count as on time.
 	grace = 5 * time.Minute
-	// mostMissed bounds the counting of missed times.
+	// mostMissed bounds the counting of missed times: more are told as about so
+	// many.
 	mostMissed = 10_000
+	day        = 24 * time.Hour
 	// mostPrompt and mostTitle bound what a duty says, in bytes.
 	mostPrompt = 4000
 	mostTitle  = 120
@@ -58,7 +74,7 @@ var ErrNoDuty = errors.New("there is no such duty")
 type Duty struct {
 	ID          string    `json:"id"`
 	Workspace   string    `json:"workspace"`
-	Kind        string    `json:"kind"` // schedule, once
+	Kind        string    `json:"kind"`
 	Title       string    `json:"title"`
 	Prompt      string    `json:"prompt"` // what to do, in plain words
 	Schedule    Schedule  `json:"-"`
@@ -89,7 +105,7 @@ type Run struct {
 	Duty   string    `json:"duty"`
 	DueAt  time.Time `json:"due_at"`
 	Missed int64     `json:"missed,omitempty"` // earlier due times that it stands for
-	State  string    `json:"state"`            // due, done, failed
+	State  string    `json:"state"`
 	Turn   string    `json:"turn,omitempty"`
 	Error  string    `json:"error,omitempty"`
 	Ended  time.Time `json:"ended_at"`
@@ -126,12 +142,12 @@ func (s *Scheduler) Create(ctx context.Context, n NewDuty) (Duty, error) {
 			}
 		}
 		d = Duty{
-			ID: migrations.NewID("d_"), Workspace: n.Workspace, Kind: "schedule", Title: n.Title, Prompt: n.Prompt, Schedule: n.Schedule,
+			ID: migrations.NewID("d_"), Workspace: n.Workspace, Kind: KindSchedule, Title: n.Title, Prompt: n.Prompt, Schedule: n.Schedule,
 			When: n.Schedule.Describe(), NextAt: n.Schedule.Next(tx.Now()), Channel: n.Channel, ChannelKind: n.ChannelKind,
 			Owner: n.Owner, CreatedBy: n.Owner, State: StateActive, CatchUp: n.CatchUp, CreatedAt: tx.Now(),
 		}
 		if n.Schedule.Cron == "" {
-			d.Kind = "once"
+			d.Kind = KindOnce
 		}
 		if d.NextAt.IsZero() {
 			return errors.New("its time is in the past")
@@ -190,11 +206,23 @@ func scanDuty(row interface{ Scan(...any) error }) (Duty, error) {
 		return Duty{}, err
 	}
 	d.NextAt, d.CreatedAt = migrations.Time(next), migrations.Time(created)
-	if d.Kind == "once" {
+	if d.Kind == KindOnce {
 		d.Schedule.At = d.NextAt
+	}
+	if d.State == StateDone || d.State == StateDeleted {
+		d.NextAt = time.Time{}
 	}
 	d.When = d.Schedule.Describe()
 	return d, nil
+}
+
+// load is the duty id in a transaction; ErrNoDuty if there is none.
+func load(tx *migrations.Tx, id string) (Duty, error) {
+	d, err := scanDuty(tx.QueryRow(`SELECT `+dutyColumns+` FROM duties WHERE id = $1 AND state <> 'deleted'`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Duty{}, ErrNoDuty
+	}
+	return d, err
 }
 
 // Filter says which duties are meant; empty fields mean any.
@@ -258,7 +286,7 @@ func (s *Scheduler) Resume(ctx context.Context, id, by string) (Duty, error) {
 			return nil
 		}
 		d.State = StateActive
-		if d.Kind == "schedule" {
+		if d.Kind == KindSchedule {
 			d.NextAt = d.Schedule.Next(tx.Now())
 		}
 		return nil
@@ -278,11 +306,7 @@ func (s *Scheduler) change(ctx context.Context, id, by, what string, alter func(
 	var d Duty
 	err := s.db.Write(ctx, func(tx *migrations.Tx) error {
 		var err error
-		d, err = scanDuty(tx.QueryRow(`SELECT `+dutyColumns+` FROM duties WHERE id = $1 AND state <> 'deleted'`, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNoDuty
-		}
-		if err != nil {
+		if d, err = load(tx, id); err != nil {
 			return err
 		}
 		was := d
@@ -311,8 +335,12 @@ func (s *Scheduler) change(ctx context.Context, id, by, what string, alter func(
 }
 
 func save(tx *migrations.Tx, d Duty) error {
+	next := d.NextAt
+	if d.Kind == KindOnce {
+		next = d.Schedule.At // its time, also when it is over
+	}
 	_, err := tx.Exec(`UPDATE duties SET state = $1, next_at = $2, owner = $3, updated_at = $4 WHERE id = $5`,
-		d.State, migrations.Micros(d.NextAt), d.Owner, migrations.Micros(tx.Now()), d.ID)
+		d.State, migrations.Micros(next), d.Owner, migrations.Micros(tx.Now()), d.ID)
 	if err != nil {
 		return fmt.Errorf("save duty %s: %w", d.ID, err)
 	}

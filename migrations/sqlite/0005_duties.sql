@@ -11,7 +11,7 @@ CREATE TABLE duties (
     prompt      TEXT NOT NULL,              -- what to do, in plain words
     cron        TEXT NOT NULL DEFAULT '',
     tz          TEXT NOT NULL,
-    next_at     BIGINT NOT NULL,            -- 0: not due any more
+    next_at     BIGINT NOT NULL,            -- 0: not due any more; of a single one its time, also when it is over
     channel     TEXT NOT NULL,              -- where the result appears
     channel_kind TEXT NOT NULL,
     owner       TEXT NOT NULL,              -- the human who answers for it
@@ -31,7 +31,7 @@ CREATE TABLE runs (
     due_at     BIGINT NOT NULL,
     request    TEXT,                        -- of a run that somebody asked for
     missed     BIGINT NOT NULL DEFAULT 0,   -- earlier due times that this run stands for
-    state      TEXT NOT NULL CHECK (state IN ('due', 'done', 'failed')),
+    state      TEXT NOT NULL CHECK (state IN ('due', 'done', 'failed', 'skipped')),
     turn       TEXT NOT NULL DEFAULT '',
     error      TEXT NOT NULL DEFAULT '',
     created_at BIGINT NOT NULL,
