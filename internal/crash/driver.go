@@ -22,6 +22,9 @@ const (
 	channels = 24
 	// askEvery is the distance between two requests: a stream, not a flood.
 	askEvery = 40 * time.Millisecond
+	// mostBehind is how many requests may wait for an answer: beyond it people hold
+	// back, so that kills meet work at every stage and not only a backlog.
+	mostBehind = 150
 	// settleMax bounds the wait for the last answers once nothing is killed and
 	// no fault is armed any more.
 	settleMax = 3 * time.Minute
@@ -125,12 +128,16 @@ func (d *driver) arm(ctx context.Context, seed uint64) error {
 func (d *driver) ask(ctx context.Context) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
-	for i := 0; ; i++ {
+	for i := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		if i%20 == 0 && d.asked()-d.answered() > mostBehind {
+			continue
+		}
+		i++
 		r := request{channel: fmt.Sprintf("C0LOAD%02d", i%channels), marker: fmt.Sprintf("mk%06dx", i), effect: i%7 == 3}
 		text := fmt.Sprintf("<@%s> remember that parcel %s is in the shed", agent, r.marker)
 		if r.effect {
