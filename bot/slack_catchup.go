@@ -31,9 +31,12 @@ type CatchupOptions struct {
 	Self   Self
 	Accept func(ctx context.Context, e Event) (bool, error) // Inbox.Accept
 	// Hears reports whether a connection is up: then what Slack says is heard.
-	Hears  func() bool
-	Pace   time.Duration // between calls; 0: what Slack allows
-	Logger zerolog.Logger
+	Hears func() bool
+	// Refused counts the deliveries that could not be made durable; nil: none are
+	// counted. Slack gives up sending them again after a while.
+	Refused func() int64
+	Pace    time.Duration // between calls; 0: what Slack allows
+	Logger  zerolog.Logger
 }
 
 // Catchup reads from Slack what happened while the agent could not hear: after a
@@ -65,7 +68,7 @@ func (c *Catchup) Gap(time.Time) {
 func (c *Catchup) Run(ctx context.Context) error {
 	tick := time.NewTicker(seenEvery)
 	defer tick.Stop()
-	behind := false
+	behind, refused := false, int64(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,6 +76,9 @@ func (c *Catchup) Run(ctx context.Context) error {
 		case <-c.gaps:
 			behind = true
 		case <-tick.C:
+		}
+		if now := c.refused(); now != refused { // what the store did not take, nobody else keeps
+			behind, refused = true, now
 		}
 		if behind && c.o.Hears() {
 			n, err := c.Catch(ctx)
@@ -91,6 +97,13 @@ func (c *Catchup) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+func (c *Catchup) refused() int64 {
+	if c.o.Refused == nil {
+		return 0
+	}
+	return c.o.Refused()
 }
 
 // note stores until when everything was heard.

@@ -61,7 +61,11 @@ func (a *App) Ready(ctx context.Context) []string {
 	if err := a.outbox.Dead(); err != nil {
 		missing = append(missing, "slack: "+err.Error())
 	}
-	if err := a.DB.Write(ctx, func(*migrations.Tx) error { return nil }); err != nil {
+	err := a.DB.Write(ctx, func(tx *migrations.Tx) error {
+		_, err := tx.Exec(`INSERT INTO health (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at`, migrations.Micros(tx.Now()))
+		return err
+	})
+	if err != nil {
 		missing = append(missing, "store: "+err.Error())
 	}
 	return missing

@@ -180,7 +180,8 @@ func (a *App) wire(model bot.Model, o Options) {
 	}
 	a.catchup = bot.NewCatchup(bot.CatchupOptions{
 		DB: a.DB, API: a.api, Self: a.Self, Accept: a.inbox.Accept, Logger: o.Logger,
-		Hears: func() bool { return a.socket.State().Connected > 0 },
+		Hears:   func() bool { return a.socket.State().Connected > 0 },
+		Refused: func() int64 { return a.socket.State().Counts.Refused },
 	})
 	a.socket = bot.NewSocket(bot.SocketOptions{
 		APIURL: a.config.SlackAPI, AppToken: a.config.AppToken, Self: self, Sinks: sinks, Gap: a.catchup.Gap, Logger: o.Logger,
