@@ -151,6 +151,13 @@ function drawNow() {
 
 const label = (ch) => (ch.is_im || ch.is_mpim ? title(ch) : '#' + ch.name);
 
+/** beginning is what stands above a channel's first message. */
+const beginning = (ch, bot) => ({
+  sign: heading(ch)[0], name: label(ch),
+  topic: bot ? 'Talk to ' + title(ch) + ' alone. Nobody else sees this.' : ch.is_im || ch.is_mpim ? 'Only you and ' + title(ch) + ' see this.'
+    : 'The beginning of this ' + (ch.is_private ? 'private ' : ch.is_ext_shared ? 'shared ' : '') + 'channel. ' + (ch.topic ? ch.topic + '.' : ''),
+});
+
 function drawChannel(ch) {
   const list = $('#messages'), foot = $('#foot'), bot = ch?.is_im && store.apps.find((a) => a.bot_user_id === partner(ch));
   const onHome = Boolean(bot) && at.tab === 'home';
@@ -167,7 +174,7 @@ function drawChannel(ch) {
     return;
   }
   const messages = inChannel(ch.id);
-  if (messages.length) drawMessages(list, messages, { channel: ch.id, inThread: false, openThread, highlight: at.ts, redraw: draw, encode });
+  if (messages.length) drawMessages(list, messages, { channel: ch.id, inThread: false, openThread, highlight: at.ts, redraw: draw, encode, intro: beginning(ch, bot) });
   else list.replaceChildren(h('div', { class: 'state' }, h('strong', {}, 'Nothing here yet'), bot ? 'Say hello: ' + name(partner(ch)) + ' answers here.' : 'Be the first to write in ' + label(ch) + '.'));
   follows(list, 'messages');
   const prompts = store.prompts.get(ch.id);
@@ -193,9 +200,11 @@ function follows(list, id) {
   }
 }
 
+/** working says what an app does in a thread; in a channel, only what is not
+ * shown below a message there. */
 function working(channel, thread) {
-  const all = store.statuses.get(channel);
-  const text = all && (thread ? all.get(thread) : [...all.values()][0]);
+  const all = [...(store.statuses.get(channel) || [])];
+  const text = all.find(([ts]) => (thread ? ts === thread : !store.messages.get(channel)?.has(ts)))?.[1];
   return text ? h('div', { class: 'working', role: 'status' }, dots(), text) : h('div', { class: 'working' });
 }
 

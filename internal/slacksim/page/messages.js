@@ -25,10 +25,10 @@ const editing = new Set(); // timestamps of messages that are being edited
 
 /**
  * drawMessages shows list in container. env: {channel, inThread, openThread,
- * highlight (a timestamp), redraw}.
+ * highlight (a timestamp), redraw, encode, intro (what a channel is)}.
  */
 export function drawMessages(container, list, env) {
-  const items = [];
+  const items = env.intro ? [{ key: 'intro', sig: digest([env.channel, env.intro.topic]), make: () => intro(env.intro) }] : [];
   let before = null;
   list.forEach((m, i) => {
     const day = dayKey(m.ts);
@@ -48,6 +48,8 @@ export function drawMessages(container, list, env) {
   });
   reconcile(container, items);
 }
+
+const intro = (i) => h('header', { class: 'intro' }, h('span', { class: 'intro-sign' }, i.sign), h('h3', {}, i.name), h('p', {}, i.topic));
 
 const notices = new Set(['channel_join', 'channel_leave', 'group_join', 'group_leave', 'channel_topic', 'channel_purpose', 'channel_name', 'channel_archive', 'channel_unarchive', 'tombstone', 'assistant_app_thread', 'me_message']);
 
@@ -95,11 +97,11 @@ function body(m, env) {
   const derived = !m.bot_id && list.length === 1 && list[0].type === 'rich_text';
   const within = { use: (e, block, chosen) => press(m, env.channel, e, block, chosen) };
   const streaming = m.streaming_state && !['completed', 'stopped', 'done', 'errored'].includes(m.streaming_state);
-  return h('div', { class: 'body' + (streaming ? ' streaming' : '') },
-    list.length && !derived ? blocks(list, within) : m.text && mrkdwn(m.text),
-    attachments(m.attachments, within),
-    (m.files || []).map(file),
-    m.edited && h('span', { class: 'edited', title: fullTime(m.edited.ts) }, '(edited)'));
+  const main = list.length && !derived ? blocks(list, within) : m.text && mrkdwn(m.text);
+  const edited = m.edited && h('span', { class: 'edited', title: fullTime(m.edited.ts) }, '(edited)');
+  const last = main && edited && main.classList.contains('mrkdwn') && main.lastElementChild?.matches('p') ? main.lastElementChild : null;
+  last?.append(' ', edited);
+  return h('div', { class: 'body' + (streaming ? ' streaming' : '') }, main, attachments(m.attachments, within), (m.files || []).map(file), !last && edited);
 }
 
 function file(f) {
