@@ -35,7 +35,7 @@ func describeCron(expr string) string {
 	if len(f) != 5 {
 		return "by " + expr
 	}
-	if minute, hour, ok := timeOfDay(f[0], f[1]); ok {
+	if minute, hour, ok := fixedTime(f[0], f[1]); ok {
 		at := fmt.Sprintf(" at %02d:%02d", hour, minute)
 		days, named := dayNames(f[4])
 		dates, dated := dayNumbers(f[2])
@@ -73,7 +73,7 @@ var descriptors = map[string]string{
 	"@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }
 
-func timeOfDay(minuteField, hourField string) (minute, hour int, ok bool) {
+func fixedTime(minuteField, hourField string) (minute, hour int, ok bool) {
 	minute, err1 := strconv.Atoi(minuteField)
 	hour, err2 := strconv.Atoi(hourField)
 	return minute, hour, err1 == nil && err2 == nil
