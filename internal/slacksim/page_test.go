@@ -236,13 +236,17 @@ func pageSwitchesPerson(t *testing.T, b *browser) {
 func pageFollows(t *testing.T, b *browser) {
 	s, base := workspace(t, slacksim.Options{})
 	p := b.open(t, base+"/#channel=C0ENG", wide, high)
-	p.eval(`window.sameLoad = true`)
+	p.eval(`window.sameLoad = true; document.querySelector('#foot textarea').focus()`)
+	p.do("Input.insertText", m{"text": "half a thought"})
 	ben := person(base, "U0BEN")
 	_, ts, err := ben.PostMessage("C0ENG", slack.MsgOptionText("first words", false))
 	if err != nil {
 		t.Fatalf("post: %v", err)
 	}
 	p.until(fmt.Sprintf(shownIn, "first words"), "a new message")
+	if got := p.eval(`document.activeElement.value`); got != "half a thought" {
+		t.Errorf("the draft under the cursor after a new message: got %v, want it kept in focus", got)
+	}
 	if _, _, _, err := ben.UpdateMessage("C0ENG", ts, slack.MsgOptionText("better words", false)); err != nil {
 		t.Fatalf("update: %v", err)
 	}

@@ -11,7 +11,7 @@ import { drawMessages, dots } from './messages.js';
 import { drawSidebar, heading } from './sidebar.js';
 import { showModal } from './dialog.js';
 import { closeMenu } from './menu.js';
-import { apply, fill, homeView, inChannel, inThread, isMember, markRead, name, partner, store, title } from './store.js';
+import { apply, fill, homeView, inChannel, inThread, isMember, markRead, name, partner, statusOf, store, title } from './store.js';
 
 const firstPerson = 'U0ADA';
 const at = { channel: '', thread: '', ts: '', tab: 'messages' };
@@ -20,7 +20,10 @@ let drawing = 0;
 let trouble = '';
 
 const main = composer(), side = composer();
-const joinBar = h('div', { class: 'join' });
+// The feet of the panes stay in place, so that a draft keeps its focus whatever
+// else is drawn.
+const joinBar = h('div', { class: 'join' }), prompts = h('div', { class: 'prompts' });
+const mainWork = h('div', { class: 'working', role: 'status' }), sideWork = h('div', { class: 'working', role: 'status' });
 
 // ---- where we are
 
@@ -86,11 +89,15 @@ function tellOpened(tab, bot) {
 async function become(user) {
   sessionStorage.setItem('me', user);
   localStorage.setItem('me', user);
+  if (location.hash.includes('user=')) history.replaceState(null, '', '#' + new URLSearchParams(Object.entries(at).filter(([k, v]) => v && k !== 'tab')));
   await load(user);
 }
 
+let loading = 0; // the newest load wins over those that are still under way
+
 /** load fetches what a person may see, and follows the stream from there. */
 async function load(user) {
+  const mine = ++loading;
   stopStream();
   try {
     let state;
@@ -103,13 +110,15 @@ async function load(user) {
       user = someone.id;
       state = await look('state?user=' + encodeURIComponent(user));
     }
+    if (mine !== loading) return;
     trouble = '';
     fill(user, state);
     document.title = (store.team.name || 'Workspace') + ' · ' + name(user);
     stopStream = follow(user, store.seq, { frame: taken, connected: (up) => { $('#banner').hidden = up; } });
   } catch (err) {
+    if (mine !== loading) return;
     trouble = 'The workspace does not answer: ' + err.message;
-    setTimeout(() => load(user), 3000);
+    setTimeout(() => { if (mine === loading) load(user); }, 3000);
   }
   settle();
 }
@@ -177,15 +186,18 @@ function drawChannel(ch) {
   if (messages.length) drawMessages(list, messages, { channel: ch.id, inThread: false, openThread, highlight: at.ts, redraw: draw, encode, intro: beginning(ch, bot) });
   else list.replaceChildren(h('div', { class: 'state' }, h('strong', {}, 'Nothing here yet'), bot ? 'Say hello: ' + name(partner(ch)) + ' answers here.' : 'Be the first to write in ' + label(ch) + '.'));
   follows(list, 'messages');
-  const prompts = store.prompts.get(ch.id);
-  if (isMember(ch) && !ch.is_archived) {
-    main.aim({ channel: ch.id, thread: '' }, 'Message ' + label(ch));
-    foot.replaceChildren(...[working(ch.id), prompts && offered(prompts, ch), main.node].filter(Boolean));
-    return;
-  }
+  const writable = isMember(ch) && !ch.is_archived;
+  main.node.hidden = mainWork.hidden = !writable;
+  joinBar.hidden = writable;
+  if (writable) main.aim({ channel: ch.id, thread: '' }, 'Message ' + label(ch));
+  else drawJoin(ch);
+  working(mainWork, ch.id);
+  offer(writable && store.prompts.get(ch.id), ch);
+}
+
+function drawJoin(ch) {
   joinBar.replaceChildren(ch.is_archived ? label(ch) + ' is archived.' : 'You are not in ' + label(ch) + '.');
   if (!ch.is_archived) joinBar.append(h('button', { type: 'button', class: 'button primary', on: { click: () => call(store.me, 'conversations.join', { channel: ch.id }).catch((err) => toast(err.message, true)) } }, 'Join channel'));
-  foot.replaceChildren(joinBar);
 }
 
 /** follows keeps a list at its newest message, or at the one that a link names. */
@@ -200,27 +212,36 @@ function follows(list, id) {
   }
 }
 
-/** working says what an app does in a thread; in a channel, only what is not
+/** working shows what an app does in a thread; in a channel, only what is not
  * shown below a message there. */
-function working(channel, thread) {
-  const all = [...(store.statuses.get(channel) || [])];
-  const text = all.find(([ts]) => (thread ? ts === thread : !store.messages.get(channel)?.has(ts)))?.[1];
-  return text ? h('div', { class: 'working', role: 'status' }, dots(), text) : h('div', { class: 'working' });
+function working(node, channel, thread) {
+  const text = thread ? statusOf(channel, thread) : [...(store.statuses.get(channel)?.keys() || [])].filter((ts) => !store.messages.get(channel)?.has(ts)).map((ts) => statusOf(channel, ts)).find(Boolean);
+  if ((text || '') !== node.textContent) node.replaceChildren(...(text ? [dots(), text] : []));
 }
 
-const offered = (p, ch) => h('div', { class: 'prompts' }, p.title && h('span', { class: 'muted' }, p.title), p.prompts.map((one) => h('button', {
-  type: 'button', class: 'button small', on: {
-    click: () => {
-      store.prompts.delete(ch.id);
-      call(store.me, 'chat.postMessage', { channel: ch.id, text: encode(one.message), thread_ts: p.thread }).catch((err) => toast(err.message, true));
+/** offer shows the prompts that an app suggests in a conversation. */
+function offer(p, ch) {
+  prompts.hidden = !p;
+  if (!p) return;
+  prompts.replaceChildren(h('span', { class: 'muted' }, p.title), ...p.prompts.map((one) => h('button', {
+    type: 'button', class: 'button small', on: {
+      click: () => {
+        store.prompts.delete(ch.id);
+        draw();
+        call(store.me, 'chat.postMessage', { channel: ch.id, text: encode(one.message), thread_ts: p.thread }).catch((err) => toast(err.message, true));
+      },
     },
-  },
-}, one.title)));
+  }, one.title)));
+}
+
+let tabsShown = '';
 
 function drawTabs(ch, bot) {
   const tabs = $('#tabs');
   tabs.hidden = !bot;
-  if (!bot) return;
+  const sig = bot ? ch.id + at.tab + store.me : '';
+  if (!bot || tabsShown === sig) return;
+  tabsShown = sig;
   tabs.replaceChildren(...[['messages', 'Messages'], ['home', 'Home']].map(([id, text]) => h('button', {
     type: 'button', role: 'tab', 'aria-selected': String(at.tab === id || (id === 'messages' && at.tab !== 'home')), data: { tab: id },
     on: { click: () => { go({ channel: ch.id, tab: id === 'home' ? 'home' : '' }); tellOpened(id, bot.bot_user_id); } },
@@ -245,10 +266,9 @@ function drawHome(bot) {
 }
 
 function drawThread(ch) {
-  const list = $('#replies'), foot = $('#thread-foot');
+  const list = $('#replies');
   if (!ch || !at.thread) {
     list.replaceChildren();
-    foot.replaceChildren();
     return;
   }
   $('#thread-of').textContent = label(ch);
@@ -256,14 +276,9 @@ function drawThread(ch) {
   if (messages.length) drawMessages(list, messages, { channel: ch.id, inThread: true, openThread, highlight: at.ts, redraw: draw, encode });
   else list.replaceChildren(h('div', { class: 'state' }, 'This thread is gone, or was never here.'));
   follows(list, 'replies');
-  if (!isMember(ch) || ch.is_archived) {
-    foot.replaceChildren();
-    return;
-  }
+  $('#thread-foot').hidden = !isMember(ch) || ch.is_archived;
   side.aim({ channel: ch.id, thread: at.thread }, 'Reply…');
-  const now = working(ch.id, at.thread);
-  if (foot.children.length === 2) foot.firstChild.replaceWith(now);
-  else foot.replaceChildren(now, side.node);
+  working(sideWork, ch.id, at.thread);
 }
 
 // ---- start
@@ -275,7 +290,10 @@ function bind() {
   add($('#emulator'), [icon('sliders')]);
   $('#back').addEventListener('click', () => go({}));
   for (const id of ['#thread-back', '#thread-close']) $(id).addEventListener('click', () => go({ channel: at.channel }));
+  add($('#foot'), [mainWork, prompts, main.node, joinBar]);
+  add($('#thread-foot'), [sideWork, side.node]);
   drawer($('#emulator'));
+  setInterval(draw, 30_000); // times and statuses grow old by themselves
   watchScroll('messages');
   watchScroll('replies');
   addEventListener('popstate', place);

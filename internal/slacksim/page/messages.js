@@ -7,7 +7,7 @@ import { blocks, attachments } from './blocks.js';
 import { common, emoji } from './emoji.js';
 import { menu, popover, closeMenu } from './menu.js';
 import { call, emulate } from './net.js';
-import { store, name } from './store.js';
+import { store, name, statusOf } from './store.js';
 import { confirm } from './dialog.js';
 import { dayKey, dayName, clockTime, fullTime, ago } from './time.js';
 
@@ -21,7 +21,7 @@ export function avatar(id, size = '') {
   return h('span', { class: 'avatar ' + size, 'aria-hidden': 'true', style: { background: palette[Math.max(0, list.indexOf(id)) % palette.length] } }, name(id).slice(0, 1).toUpperCase());
 }
 
-const editing = new Set(); // timestamps of messages that are being edited
+const editing = new Map(); // timestamps of messages that are being edited → the draft, if it was touched
 
 /**
  * drawMessages shows list in container. env: {channel, inThread, openThread,
@@ -38,7 +38,7 @@ export function drawMessages(container, list, env) {
     }
     const joined = before && before.user === m.user && before.username === m.username && !before.subtype && !m.subtype && !m.hidden_from_others === !before.hidden_from_others &&
       Number(m.ts) - Number(before.ts) < 300 && !(env.inThread && i === 1);
-    const extra = { joined, me: store.me, edit: editing.has(m.ts), status: !env.inThread && store.statuses.get(env.channel)?.get(m.ts), hit: env.highlight === m.ts, root: env.inThread && i === 0 && list.length, latest: m.latest_reply && ago(m.latest_reply) };
+    const extra = { joined, me: store.me, edit: editing.has(m.ts), status: !env.inThread && statusOf(env.channel, m.ts), hit: env.highlight === m.ts, root: env.inThread && i === 0 && list.length, latest: m.latest_reply && ago(m.latest_reply) };
     items.push({ key: (m.hidden_from_others ? 'e' : 'm') + m.ts, sig: digest([m, extra]), make: () => message(m, extra, env) });
     if (env.inThread && i === 0 && list.length > 1) {
       const n = list.length - 1;
@@ -175,7 +175,7 @@ function choices(anchor, m, own, env) {
     shortcuts.length && { line: true },
     ...shortcuts.map((s) => ({ label: s.name, icon: icon('robot'), data: { shortcut: s.callback_id }, run: () => shortcut(s, m, env) })),
     own && { line: true },
-    own && { label: 'Edit message', icon: icon('pen'), data: { choice: 'edit' }, run: () => { editing.add(m.ts); env.redraw(); } },
+    own && { label: 'Edit message', icon: icon('pen'), data: { choice: 'edit' }, run: () => { editing.set(m.ts, null); env.redraw(); } },
     own && { label: 'Delete message', icon: icon('bin'), danger: true, data: { choice: 'delete' }, run: () => remove(m, env) },
   ].filter(Boolean), 'Actions for this message');
 }
@@ -206,15 +206,16 @@ async function remove(m, env) {
 
 function editor(m, env) {
   const decoded = editable(m.text);
-  const box = h('textarea', { class: 'edit-box', 'aria-label': 'Edit message', value: decoded, rows: Math.min(8, decoded.split('\n').length + 1) });
+  const box = h('textarea', { class: 'edit-box', 'aria-label': 'Edit message', value: editing.get(m.ts) ?? decoded, rows: Math.min(8, decoded.split('\n').length + 1) });
   const leave = () => { editing.delete(m.ts); env.redraw(); };
   const save = async () => {
     const text = env.encode(box.value);
     if (!text.trim()) return;
     if (box.value === decoded || await act('chat.update', { channel: env.channel, ts: m.ts, text })) leave();
   };
+  box.addEventListener('input', () => editing.set(m.ts, box.value));
   box.addEventListener('keydown', (e) => {
-    if (e.key === 'Escape') leave();
+    if (e.key === 'Escape') { e.preventDefault(); leave(); }
     if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) { e.preventDefault(); save(); }
   });
   requestAnimationFrame(() => box.focus());

@@ -18,10 +18,12 @@ export function drawSidebar(nodes, env) {
   const groups = [...store.channels.values()].filter((c) => c.is_mpim);
   const apps = store.apps.map((a) => a.bot_user_id).filter((id) => store.users.has(id));
   const others = known().filter((u) => !u.is_bot).map((u) => u.id);
+  const held = nodes.nav.contains(document.activeElement) && document.activeElement.dataset.channel;
   nodes.nav.replaceChildren(
     section('Channels', channels.map((c) => row(c.id, mark(c), c.name, env, () => env.open(c.id), note(c)))),
     section('Agents', apps.map((id) => direct(id, env))),
     section('Direct messages', [...groups.map((c) => row(c.id, icon('people'), title(c), env, () => env.open(c.id))), ...others.map((id) => direct(id, env))]));
+  if (held) nodes.nav.querySelector('[data-channel="' + held + '"]')?.focus();
   drawMe(nodes.me, env);
 }
 

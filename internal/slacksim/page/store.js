@@ -9,7 +9,7 @@ export const store = {
   channels: new Map(),
   messages: new Map(), // channel → Map(ts → message)
   ephemeral: new Map(), // channel → Map(ts → message)
-  statuses: new Map(), // channel → Map(thread ts → text)
+  statuses: new Map(), // channel → Map(thread ts → {text, until})
   prompts: new Map(), // channel → {title, prompts}
   views: new Map(),
   seq: 0,
@@ -45,7 +45,7 @@ export function fill(me, state) {
     for (const e of list) inner(store.ephemeral, e.channel).set(e.message.ts, e.message);
   }
   for (const [id, threads] of Object.entries(state.statuses)) {
-    for (const [ts, st] of Object.entries(threads)) inner(store.statuses, id).set(ts, statusText(st.app_id, st.status));
+    for (const [ts, st] of Object.entries(threads)) setStatus(id, ts, st);
   }
   store.views = new Map(state.views.map((v) => [v.id, v]));
   store.seq = state.seq;
@@ -53,9 +53,17 @@ export function fill(me, state) {
   store.loaded = true;
 }
 
-function statusText(appID, status) {
-  const app = store.apps.find((a) => a.id === appID) || store.apps[0];
-  return (app ? app.name : 'App') + ' ' + status;
+const statusLife = 120_000; // ms after which Slack clears a status that nobody renewed
+
+function setStatus(channel, ts, { app_id: id, status }) {
+  const app = store.apps.find((a) => a.id === id) || store.apps[0];
+  inner(store.statuses, channel).set(ts, { text: (app ? app.name : 'App') + ' ' + status, until: Date.now() + statusLife });
+}
+
+/** statusOf is what an app says that it does in a thread, or ''. */
+export function statusOf(channel, ts) {
+  const st = store.statuses.get(channel)?.get(ts);
+  return st && Date.now() < st.until ? st.text : '';
 }
 
 /** apply takes one frame of the stream. */
@@ -76,7 +84,7 @@ export function apply(f) {
       store.ephemeral.get(f.channel)?.delete(f.message?.ts || f.ts);
       break;
     case 'status':
-      if (f.status) inner(store.statuses, f.channel).set(f.thread_ts, statusText(f.app_id, f.status));
+      if (f.status) setStatus(f.channel, f.thread_ts, f);
       else store.statuses.get(f.channel)?.delete(f.thread_ts);
       break;
     case 'prompts':
