@@ -33,6 +33,8 @@ func TestPage(t *testing.T) {
 		"a slash command is answered to its writer alone":                pageCommands,
 		"a person who took another's seat replies in a thread":           pageSwitchesPerson,
 		"messages, edits, reactions and deletions come without a reload": pageFollows,
+		"a name is completed, and one's own message edited and deleted":  pageCompletesNames,
+		"a lost connection is told, and made up for":                     pageComesBack,
 		"a private channel is not there for a guest":                     pageHidesPrivate,
 		"nothing is wider than a phone":                                  pageFitsPhone,
 		"the clock moves to nine in the morning":                         pageMovesClock,
@@ -266,6 +268,49 @@ func pageFollows(t *testing.T, b *browser) {
 	p.until(`!document.querySelector('#messages').innerText.includes('better words')`, "the deletion")
 	if p.eval(`window.sameLoad`) != true {
 		t.Error("the page was loaded anew")
+	}
+}
+
+func pageCompletesNames(t *testing.T, b *browser) {
+	_, base := workspace(t, slacksim.Options{})
+	p := b.open(t, base+"/#channel=C0ENG", wide, high)
+	p.write(mainBox, "@de")
+	p.until(`document.querySelector('#foot textarea').value === '@deskmate '`, "the completed name")
+	p.write(mainBox, "are you there?")
+	p.until(`document.querySelector('.message .mention[data-mention="U0DESKMATE"]')`, "the message with a mention")
+	p.eval(`document.querySelector('.message [data-tool="more"]').click()`)
+	p.click(`[data-choice="edit"]`)
+	p.until(`document.querySelector('.edit-box')?.value === '@deskmate are you there?'`, "the text as it was typed")
+	p.eval(`document.querySelector('.edit-box').select()`)
+	p.write(".edit-box", "@deskmate <hello>")
+	p.until(`document.querySelector('.message .body').innerText === '@deskmate <hello> (edited)'`, "the edited message")
+	p.click(`.message [data-tool="more"]`)
+	p.click(`[data-choice="delete"]`)
+	p.click(`[data-confirm="yes"]`)
+	p.until(`!document.querySelector('.message')`, "the deletion")
+}
+
+func pageComesBack(t *testing.T, b *browser) {
+	s, base := workspace(t, slacksim.Options{})
+	say(t, s, "U0BEN", "C0ENG", "before the restart")
+	p := b.open(t, base+"/#channel=C0ENG", wide, high)
+	p.until(fmt.Sprintf(shownIn, "before the restart"), "the first message")
+	if err := s.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	p.until(`!document.querySelector('#banner').hidden`, "the banner about the lost connection")
+	again, err := slacksim.New(slacksim.Options{})
+	if err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	t.Cleanup(func() { _ = again.Close() })
+	if _, err := again.Start(t.Context(), strings.TrimPrefix(base, "http://")); err != nil {
+		t.Fatalf("Start on the same address: %v", err)
+	}
+	say(t, again, "U0BEN", "C0ENG", "after the restart")
+	p.until(fmt.Sprintf(shownIn, "after the restart")+` && document.querySelector('#banner').hidden`, "the state after the restart")
+	if p.eval(`document.body.innerText.includes('before the restart')`) != false {
+		t.Error("the page still shows what the workspace no longer holds")
 	}
 }
 

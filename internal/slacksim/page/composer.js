@@ -3,6 +3,7 @@
 
 import { h, icon, toast } from './dom.js';
 import { call, emulate } from './net.js';
+import { avatar } from './messages.js';
 import { store, name, known } from './store.js';
 
 /** encode is typed text as Slack wants it: escaped, with mentions by id. */
@@ -59,8 +60,9 @@ export function composer() {
     const before = box.value.slice(0, box.selectionStart);
     const word = /(?:^|[\s(])([@#])([\p{L}\p{N}_-]*)$/u.exec(before), command = /^\/(\S*)$/.exec(box.value);
     if (word?.[1] === '@') {
-      offers = [...known(), ...[store.users.get(store.me)].filter(Boolean)].filter((u) => [name(u.id), u.name].some((n) => n.toLowerCase().startsWith(word[2].toLowerCase())))
-        .map((u) => ({ text: '@' + name(u.id) + ' ', label: name(u.id), note: u.is_bot ? 'App' : '', from: before.length - word[2].length - 1 }));
+      const here = new Set(store.channels.get(place.channel)?.members), rank = (u) => (here.has(u.id) ? 0 : 2) + (u.is_bot ? 0 : 1);
+      offers = known().filter((u) => [name(u.id), u.name].some((n) => n.toLowerCase().startsWith(word[2].toLowerCase()))).sort((a, b) => rank(a) - rank(b))
+        .map((u) => ({ text: '@' + name(u.id) + ' ', label: name(u.id), note: !here.has(u.id) ? 'not in this channel' : u.is_bot ? 'app' : '', sign: avatar(u.id, 'tiny'), from: before.length - word[2].length - 1 }));
     } else if (word) {
       offers = [...store.channels.values()].filter((c) => !c.is_im && c.name.startsWith(word[2])).map((c) => ({ text: '#' + c.name + ' ', label: '#' + c.name, note: '', from: before.length - word[2].length - 1 }));
     } else if (command) {
@@ -78,7 +80,7 @@ export function composer() {
     list.replaceChildren(...offers.map((o, i) => h('div', {
       class: 'offer', role: 'option', id: listID + '-' + i, 'aria-selected': String(i === choice),
       on: { pointerdown: (e) => { e.preventDefault(); take(o); } },
-    }, h('strong', {}, o.label), h('span', { class: 'muted' }, o.note))));
+    }, o.sign, h('strong', {}, o.label), h('span', { class: 'muted' }, o.note))));
     list.hidden = !offers.length;
     box.setAttribute('aria-expanded', String(offers.length > 0));
     if (offers.length) box.setAttribute('aria-activedescendant', listID + '-' + choice);
