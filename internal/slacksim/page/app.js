@@ -114,13 +114,21 @@ async function load(user) {
     trouble = '';
     fill(user, state);
     document.title = (store.team.name || 'Workspace') + ' · ' + name(user);
-    stopStream = follow(user, store.seq, { frame: taken, connected: (up) => { $('#banner').hidden = up; } });
+    stopStream = follow(user, store.seq, { frame: taken, connected });
   } catch (err) {
     if (mine !== loading) return;
     trouble = 'The workspace does not answer: ' + err.message;
     setTimeout(() => { if (mine === loading) load(user); }, 3000);
   }
   settle();
+}
+
+/** connected tells of the connection. A workspace that comes back may be another
+ * one, begun anew, whose sequence only looks familiar: fetch its state. */
+function connected(up) {
+  const banner = $('#banner'), back = up && !banner.hidden;
+  banner.hidden = up;
+  if (back) load(store.me);
 }
 
 function taken(frame) {
