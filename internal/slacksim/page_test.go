@@ -28,6 +28,8 @@ func TestPage(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *browser){
 		"styles become elements and hostile text stays text":             pageShowsMrkdwn,
 		"blocks are drawn and hostile text in them stays text":           pageShowsBlocks,
+		"a plan is drawn with the state of each task":                    pageShowsPlan,
+		"what cannot be drawn takes nothing else with it":                pageOutlivesMalformed,
 		"a button press reaches the app":                                 pagePresses,
 		"a modal is filled in, refused with errors, and submitted":       pageFillsModal,
 		"a slash command is answered to its writer alone":                pageCommands,
@@ -97,6 +99,45 @@ func pageShowsBlocks(t *testing.T, b *browser) {
 	}
 	if p.eval(nothingWasHacked) != true {
 		t.Error("hostile text in blocks became elements")
+	}
+}
+
+func pageShowsPlan(t *testing.T, b *browser) {
+	s, base := workspace(t, slacksim.Options{})
+	call(t, base, s.BotToken(), "chat.postMessage", "channel", "C0ENG", "text", "plan", "blocks", `[{"type":"plan","title":"Weekly report","tasks":[
+		{"type":"task_card","task_id":"1","title":"Read <b>#eng</b>","status":"complete","sources":[{"type":"url","url":"javascript:alert(1)","text":"bad"}]},
+		{"type":"task_card","task_id":"2","title":"Write it","status":"in_progress"}]},{"type":"task_card","task_id":"3","title":"Send it","status":"constructor"}]`)
+	p := b.open(t, base+"/#channel=C0ENG", wide, high)
+	p.until(`document.querySelector('.block-plan')`, "the plan")
+	want := "Done: Read <b>#eng</b>, In progress: Write it, To do: Send it"
+	if got := p.eval(`[...document.querySelectorAll('.task')].map((n) => n.querySelector('.task-sign').getAttribute('aria-label') + ': ' + n.querySelector('.task-title').textContent).join(', ')`); got != want {
+		t.Errorf("tasks: got %v, want %q", got, want)
+	}
+	if p.eval(nothingWasHacked) != true {
+		t.Error("hostile text in a plan became elements")
+	}
+}
+
+// Once, a block that Slack checks only from outside left its channel blank, and
+// marks that no run ended froze the page for seconds.
+func pageOutlivesMalformed(t *testing.T, b *browser) {
+	s, base := workspace(t, slacksim.Options{})
+	for _, blocks := range []string{
+		`[{"type":"rich_text","elements":[null]}]`, `[{"type":"rich_text","elements":[{"type":"rich_text_section","elements":"abc"}]}]`, `[{"type":"table","rows":[1]}]`,
+	} {
+		call(t, base, s.BotToken(), "chat.postMessage", "channel", "C0ENG", "text", "malformed", "blocks", blocks)
+	}
+	call(t, base, s.BotToken(), "chat.postMessage", "channel", "C0ENG", "text", "malformed", "attachments", `[null]`)
+	say(t, s, "U0BEN", "C0ENG", strings.Repeat("*a<b*", 7_000))
+	say(t, s, "U0BEN", "C0ENG", "*a _b ~c~ d_ `*` <https://example.com/*|e*> f* g*h")
+	p := b.open(t, base+"/#channel=C0ENG", wide, high)
+	p.until(`document.querySelector('.message:last-child strong')`, "the last message")
+	if got, want := p.eval(`document.querySelector('.message:last-child .mrkdwn').innerHTML.replace(/<a .*?>/, '<a>')`),
+		"<p><strong>a <em>b <s>c</s> d</em> <code>*</code> <a>e*</a> f</strong> g*h</p>"; got != want {
+		t.Errorf("nested styles: got %v, want %s", got, want)
+	}
+	if got := p.eval(`document.querySelectorAll('.unknown-block').length + document.querySelectorAll('.notice').length`); got != float64(4) {
+		t.Errorf("notes in place of what cannot be drawn: got %v, want 4", got)
 	}
 }
 
@@ -262,6 +303,8 @@ func pageFollows(t *testing.T, b *browser) {
 	p.until(fmt.Sprintf(shownIn, "deskmate is working on it…"), "the status")
 	say(t, s, "U0CHLOE", "C0GENERAL", "elsewhere")
 	p.until(`document.querySelector('[data-channel="C0GENERAL"] .dot')`, "the mark of an unread channel")
+	say(t, s, "U0CHLOE", "C0GENERAL", "<@U0ADA> have you seen it?")
+	p.until(`document.querySelector('[data-channel="C0GENERAL"] .count')?.textContent === '1'`, "the count of messages that mention the person")
 	if _, _, err := ben.DeleteMessage("C0ENG", ts); err != nil {
 		t.Fatalf("delete: %v", err)
 	}

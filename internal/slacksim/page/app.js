@@ -155,6 +155,7 @@ function watchScroll(id) {
 
 function drawNow() {
   if (trouble || !store.loaded) {
+    $('#foot').hidden = true;
     $('#messages').replaceChildren(h('div', { class: 'state', role: trouble ? 'alert' : null }, trouble || 'Loading the workspace…'));
     return;
   }

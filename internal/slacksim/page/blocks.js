@@ -1,7 +1,7 @@
 // blocks.js renders Block Kit in messages, modals and Home tabs. A block that it
 // does not know becomes a quiet labelled box, never nothing.
 
-import { h, add } from './dom.js';
+import { h, add, icon } from './dom.js';
 import { broadcast, channelLink, emojiNode, link, mention, mrkdwn, safeURL, inline, decode } from './mrkdwn.js';
 import { markdown, table } from './markdown.js';
 import { control } from './controls.js';
@@ -35,11 +35,20 @@ function picture(block, kind) {
  */
 export function blocks(list, env) {
   return h('div', { class: 'blocks' }, (list || []).map((b) => {
-    const make = makers[b.type];
-    const node = make ? make(b, env) : quiet(String(b.type));
-    if (node) node.classList.add('block', 'block-' + String(b.type).replace(/[^a-z_]/g, ''));
+    const node = draw(b, env);
+    node.classList.add('block', 'block-' + String(b?.type).replace(/[^a-z_]/g, ''));
     return node;
   }));
+}
+
+/** draw makes one block. Slack checks some blocks only from outside, so one may
+ * hold anything; what cannot be drawn takes nothing else with it. */
+function draw(b, env) {
+  try {
+    return Object.hasOwn(makers, b.type) ? makers[b.type](b, env) : quiet(String(b.type));
+  } catch {
+    return quiet(String(b?.type));
+  }
 }
 
 const makers = {
@@ -57,6 +66,8 @@ const makers = {
   image: (b) => h('figure', {}, b.title && h('figcaption', {}, plain(b.title.text)), picture(b, 'block-picture')),
   input: (b, env) => input(b, env),
   rich_text: (b) => h('div', { class: 'mrkdwn' }, (b.elements || []).map(rich)),
+  plan: (b) => h('div', {}, h('div', { class: 'plan-title' }, plain(b.title)), h('ul', { class: 'tasks' }, (b.tasks || []).map((t) => h('li', {}, task(t))))),
+  task_card: (b) => h('div', {}, task(b)),
   table: (b) => {
     const [head = [], ...rows] = (b.rows || []).map((r) => r.map((c) => (c.type === 'rich_text' ? (c.elements || []).map(rich) : c.text)));
     return h('div', {}, table(head, rows));
@@ -100,6 +111,19 @@ function rich(e) {
       (e.elements || []).map((item) => h('li', {}, (item.elements || []).map(leaf))));
     default: return quiet(String(e.type));
   }
+}
+
+const states = { pending: 'To do', in_progress: 'In progress', complete: 'Done', error: 'Failed' };
+const signs = { complete: 'check', error: 'close' };
+
+/** task is one step of an app's work, with its state. */
+function task(t) {
+  const state = Object.hasOwn(states, t.status) ? t.status : 'pending';
+  return h('div', { class: 'task task-' + state },
+    h('span', { class: 'task-sign', role: 'img', 'aria-label': states[state], title: states[state] }, signs[state] && icon(signs[state])),
+    h('div', { class: 'task-main' }, h('span', { class: 'task-title' }, plain(t.title)),
+      [t.details, t.output].filter(Boolean).map((o) => h('div', { class: 'task-note mrkdwn' }, typeof o === 'string' ? plain(o) : (o.elements || []).map(rich))),
+      t.sources?.length > 0 && h('div', { class: 'task-note mrkdwn' }, t.sources.map((s, i) => [i > 0 && ' · ', link(String(s.url), s.text)]))));
 }
 
 const wraps = [['code', 'code'], ['bold', 'strong'], ['italic', 'em'], ['strike', 's'], ['underline', 'u']];

@@ -39,7 +39,7 @@ export function drawMessages(container, list, env) {
     const joined = before && before.user === m.user && before.username === m.username && !before.subtype && !m.subtype && !m.hidden_from_others === !before.hidden_from_others &&
       Number(m.ts) - Number(before.ts) < 300 && !(env.inThread && i === 1);
     const extra = { joined, me: store.me, edit: editing.has(m.ts), status: !env.inThread && statusOf(env.channel, m.ts), hit: env.highlight === m.ts, root: env.inThread && i === 0 && list.length, latest: m.latest_reply && ago(m.latest_reply) };
-    items.push({ key: (m.hidden_from_others ? 'e' : 'm') + m.ts, sig: digest([m, extra]), make: () => message(m, extra, env) });
+    items.push({ key: (m.hidden_from_others ? 'e' : 'm') + m.ts, sig: digest([m, extra]), make: () => shown(m, extra, env) });
     if (env.inThread && i === 0 && list.length > 1) {
       const n = list.length - 1;
       items.push({ key: 'replies', sig: 'n' + n, make: () => h('div', { class: 'day replies-line' }, h('span', {}, n === 1 ? '1 reply' : n + ' replies')) });
@@ -50,6 +50,16 @@ export function drawMessages(container, list, env) {
 }
 
 const intro = (i) => h('header', { class: 'intro' }, h('span', { class: 'intro-sign' }, i.sign), h('h3', {}, i.name), h('p', {}, i.topic));
+
+/** shown is a message, or a note in its place when its content cannot be drawn:
+ * one that is malformed must not take the channel with it. */
+function shown(m, extra, env) {
+  try {
+    return message(m, extra, env);
+  } catch {
+    return h('article', { class: 'message notice', data: { ts: m.ts } }, h('div', { class: 'gutter' }), h('div', { class: 'message-main' }, 'This message cannot be shown.'));
+  }
+}
 
 const notices = new Set(['channel_join', 'channel_leave', 'group_join', 'group_leave', 'channel_topic', 'channel_purpose', 'channel_name', 'channel_archive', 'channel_unarchive', 'tombstone', 'assistant_app_thread', 'me_message']);
 

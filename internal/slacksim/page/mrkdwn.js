@@ -69,7 +69,7 @@ const boundary = (char) => !char || /[\s\p{P}\p{S}]/u.test(char);
 
 /** inline renders text without line structure: styles, code, links, emoji. */
 export function inline(text) {
-  const out = [];
+  const out = [], styled = stylist(text);
   let plain = '';
   const flush = () => {
     if (plain) out.push(decode(plain));
@@ -87,7 +87,7 @@ export function inline(text) {
     } else if (rest[0] === ':' && (match = /^:([a-z0-9_+'-]+(?:::skin-tone-\d)?):/.exec(rest)) && emoji(match[1])) {
       flush();
       out.push(emojiNode(match[1]));
-    } else if (styles[rest[0]] && boundary(text[i - 1]) && (match = styled(rest))) {
+    } else if (styles[rest[0]] && boundary(text[i - 1]) && (match = styled(i))) {
       flush();
       out.push(h(styles[rest[0]], {}, inline(match[1])));
     } else {
@@ -101,17 +101,29 @@ export function inline(text) {
   return out;
 }
 
-/** styled matches a run of *bold*, _italic_ or ~strike~ at the start of text. */
-function styled(text) {
-  const mark = text[0];
-  if (!text[1] || /\s/.test(text[1]) || text[1] === mark) return null;
-  for (let end = text.indexOf(mark, 2); end > 0; end = text.indexOf(mark, end + 1)) {
-    const within = text.slice(1, end);
-    if (within.includes('\n')) return null;
-    const open = within.lastIndexOf('<') > within.lastIndexOf('>'); // inside a link
-    if (!open && !/\s/.test(text[end - 1]) && boundary(text[end + 1])) return [text.slice(0, end + 1), within];
+/**
+ * stylist finds the runs of *bold*, _italic_ and ~strike~ in text. The marks that
+ * may end a run are listed once, and asked for from left to right: the cost stays
+ * linear however many marks a hostile text holds.
+ */
+function stylist(text) {
+  const ends = { '*': [], _: [], '~': [] };
+  let at = 0;
+  // A mark within a link or code ends nothing.
+  for (const [part] of text.matchAll(/<[^<>\n]+>|`[^`\n]+`|[^]/gu)) {
+    if (styles[part] && at > 0 && !/\s/.test(text[at - 1]) && boundary(text[at + 1])) ends[part].push(at);
+    at += part.length;
   }
-  return null;
+  const next = { '*': 0, _: 0, '~': 0 };
+  let line = -1; // the end of the line that was looked at last
+  return (i) => {
+    const mark = text[i], list = ends[mark];
+    if (!text[i + 1] || /\s/.test(text[i + 1]) || text[i + 1] === mark) return null;
+    while (next[mark] < list.length && list[next[mark]] < i + 2) next[mark]++;
+    if (line < i) line = text.indexOf('\n', i) < 0 ? text.length : text.indexOf('\n', i);
+    const end = list[next[mark]];
+    return end < line ? [text.slice(i, end + 1), text.slice(i + 1, end)] : null;
+  };
 }
 
 const shapes = [

@@ -4,7 +4,7 @@
 import { h, icon } from './dom.js';
 import { avatar } from './messages.js';
 import { menu } from './menu.js';
-import { store, people, kind, name, title, partner, known, directWith, isUnread, isMember } from './store.js';
+import { store, people, kind, name, title, partner, known, directWith, isUnread, unreadForMe, isMember } from './store.js';
 
 const mark = (ch) => icon(ch.is_private ? 'lock' : ch.is_ext_shared ? 'shared' : 'hash');
 
@@ -39,10 +39,11 @@ function direct(id, env) {
 }
 
 function row(id, sign, label, env, go, remark) {
-  const current = env.current === id, unread = !current && store.channels.has(id) && isUnread(id);
+  const current = env.current === id, unread = !current && store.channels.has(id) && isUnread(id), mine = unread && unreadForMe(id);
   return h('button', {
     type: 'button', class: ['nav-row', unread && 'unread', remark && 'faint'].filter(Boolean).join(' '), 'aria-current': current ? 'page' : null, data: { channel: id }, on: { click: go },
-  }, sign, h('span', { class: 'nav-name' }, label), remark && h('span', { class: 'nav-note' }, remark), unread && h('span', { class: 'dot', role: 'img', 'aria-label': 'unread' }));
+  }, sign, h('span', { class: 'nav-name' }, label), remark && h('span', { class: 'nav-note' }, remark), mine > 0 ? h('span', { class: 'count', role: 'img', 'aria-label': mine + ' unread for you' }, mine > 99 ? '99+' : mine)
+    : unread && h('span', { class: 'dot', role: 'img', 'aria-label': 'unread' }));
 }
 
 function drawMe(button, env) {

@@ -186,6 +186,14 @@ function newest(channel) {
 
 export const isUnread = (channel) => newest(channel) > (localStorage.getItem(readKey(channel)) || '');
 
+/** unreadForMe counts the unread messages that are meant for this person: all in
+ * a direct message, elsewhere those that mention them. */
+export function unreadForMe(channel) {
+  const read = localStorage.getItem(readKey(channel)) || '', ch = store.channels.get(channel);
+  return [...(store.messages.get(channel)?.values() || [])].filter((m) => m.user !== store.me && m.ts > read &&
+    (ch.is_im || ch.is_mpim || (m.text || '').includes('<@' + store.me + '>'))).length;
+}
+
 export function markRead(channel) {
   const ts = newest(channel);
   if (ts && isUnread(channel)) localStorage.setItem(readKey(channel), ts);
