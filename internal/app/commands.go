@@ -482,7 +482,7 @@ func (c *doctorCommand) Run(r *run) error {
 				if err == nil && !report.OK() {
 					err = fmt.Errorf("it was changed: %s", report.Problems[0])
 				}
-				add("ledger of "+a.Workspace, err, plural(int(report.Entries), "entry")+" verified")
+				add("ledger of "+a.Workspace, err, fmt.Sprintf("%d entries verified", report.Entries))
 			}
 		}
 		more, err := taskFindings(r, s)

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // stories tamper with stores behind the product's back
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"deskmate/internal/modelsim"
+	"deskmate/internal/slacksim"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"deskmate": main})
+}
+
+// patience is how long a story waits for something to appear.
+const patience = 30 * time.Second
+
+// stage is what one story plays on: an emulated workspace and its people. The
+// product runs as a process of its own and knows only addresses and tokens.
+type stage struct {
+	sim    *slacksim.Server
+	base   string
+	cancel context.CancelFunc
+	ctx    context.Context
+	people map[string]*slacksim.Person
+	views  map[string]*slacksim.Watch
+	model  *modelsim.Server
+	// channel and thread of what was said last at the root of a channel, and the ts
+	// of what was said last.
+	channel, thread, said string
+}
+
+// Stories in testdata/stories: the built product, the emulator, several people.
+// Commands beside testscript's own are listed in docs/testing.md.
+func TestStories(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/stories",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			s, err := newStage(env)
+			if err != nil {
+				return err
+			}
+			env.Values["stage"] = s
+			env.Defer(s.close)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
+			"emulate": emulate, "tamper": tamper, "answers": answers, "until": until,
+		},
+	})
+}
+
+func newStage(env *testscript.Env) (*stage, error) {
+	sim, err := slacksim.New(slacksim.Options{RateLimitsOff: true, Redelivery: []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second}})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &stage{sim: sim, ctx: ctx, cancel: cancel, people: map[string]*slacksim.Person{}, views: map[string]*slacksim.Watch{}}
+	if s.base, err = sim.Start(ctx, "127.0.0.1:0"); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"ADA", "BEN", "CHLOE", "GIL", "XENA"} {
+		s.people[name] = slacksim.NewPerson(s.base, "U0"+name)
+		if s.views[name], err = s.people[name].Watch(ctx); err != nil {
+			return nil, err
+		}
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	addr := free.Addr().String()
+	if err := free.Close(); err != nil {
+		return nil, err
+	}
+	root, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	db := filepath.Join(env.WorkDir, "deskmate.db")
+	env.Vars = append(env.Vars, "SLACK_BOT_TOKEN="+sim.BotToken(), "SLACK_APP_TOKEN="+sim.AppToken(), "SLACK_API_URL="+s.base+"/api",
+		"ROOT="+root, "DESKMATE_DATABASE_URL=sqlite:"+db, "DB="+db, "DESKMATE_ADDR="+addr, "DESKMATE_POST_EVERY=10ms", "DESKMATE_SPONSOR=U0ADA", "USER=operator")
+	return s, nil
+}
+
+func (s *stage) close() {
+	s.cancel()
+	_ = s.sim.Close() // the story is over; nothing depends on how the workspace ends
+}
+
+func on(ts *testscript.TestScript) *stage { return ts.Value("stage").(*stage) }
+
+// say PERSON CHANNEL TEXT: a new message in a channel; "dm" is the direct message
+// with the agent. @deskmate is a mention.
+func say(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	if len(args) < 3 {
+		ts.Fatalf("usage: say PERSON CHANNEL TEXT")
+	}
+	p := s.people[args[0]]
+	channel := args[1]
+	if channel == "dm" {
+		id, err := p.Direct(s.ctx, "U0DESKMATE")
+		ts.Check(err)
+		channel = id
+	}
+	at, err := p.Say(s.ctx, channel, "", mention(args[2:]))
+	ts.Check(err)
+	s.channel, s.thread, s.said = channel, at, at
+}
+
+func mention(words []string) string {
+	return strings.NewReplacer("@deskmate", "<@U0DESKMATE>", `\n`, "\n").Replace(strings.Join(words, " "))
+}
+
+// reply PERSON TEXT: a message in the thread of what was said last in a channel.
+func reply(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	at, err := s.people[args[0]].Say(s.ctx, s.channel, s.thread, mention(args[1:]))
+	ts.Check(err)
+	s.said = at
+}
+
+// expect PERSON REGEXP: the person sees an answer to what was said last.
+func expect(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	s.wait(ts, args[0], args[1], func(m slacksim.Seen) bool {
+		flat := strings.HasPrefix(s.channel, "D") && m.Thread == ""
+		return m.Channel == s.channel && (m.Thread == s.thread || flat) && m.TS > s.said
+	})
+}
+
+// appears PERSON CHANNEL REGEXP: the person sees a new message of the agent's at
+// the root of a channel.
+func appears(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	s.wait(ts, args[0], args[2], func(m slacksim.Seen) bool {
+		return m.Channel == args[1] && (m.Thread == "" || m.Thread == m.TS)
+	})
+}
+
+func (s *stage) wait(ts *testscript.TestScript, who, pattern string, fits func(slacksim.Seen) bool) {
+	re, err := regexp.Compile("(?is)" + pattern)
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	m, err := s.views[who].Wait(ctx, func(m slacksim.Seen) bool { return m.User == "U0DESKMATE" && fits(m) && re.MatchString(m.Text) })
+	if err != nil {
+		var seen []string
+		for _, m := range s.views[who].All() {
+			if m.User == "U0DESKMATE" {
+				seen = append(seen, m.Channel+"/"+m.Thread+": "+m.Text)
+			}
+		}
+		ts.Fatalf("%s did not see %q: %v; the agent said:\n%s", who, pattern, err, strings.Join(seen, "\n"))
+	}
+	ts.Logf("agent: %s", m.Text)
+}
+
+// never PERSON REGEXP: nothing that the agent said and the person saw so far fits.
+func never(ts *testscript.TestScript, _ bool, args []string) {
+	re, err := regexp.Compile("(?is)" + args[1])
+	ts.Check(err)
+	for _, m := range on(ts).views[args[0]].All() {
+		if m.User == "U0DESKMATE" && re.MatchString(m.Text) {
+			ts.Fatalf("%s saw %q, which fits %q", args[0], m.Text, args[1])
+		}
+	}
+}
+
+// answers PERSON N: the agent has said N things in the thread of what was said last.
+func answers(ts *testscript.TestScript, _ bool, args []string) {
+	s, n := on(ts), 0
+	for _, m := range s.views[args[0]].All() {
+		if m.User == "U0DESKMATE" && m.Channel == s.channel && m.Thread == s.thread {
+			n++
+		}
+	}
+	if fmt.Sprint(n) != args[1] {
+		ts.Fatalf("the agent said %d things in the thread, want %s", n, args[1])
+	}
+}
+
+// ready: waits until the product says on /readyz that it works.
+func ready(ts *testscript.TestScript, _ bool, _ []string) {
+	s := on(ts)
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+ts.Getenv("DESKMATE_ADDR")+"/readyz", nil)
+		ts.Check(err)
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			ts.Check(resp.Body.Close())
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ts.Fatalf("the product did not become ready: %v", err)
+		}
+	}
+}
+
+// model SCRIPT: a model server that follows the script; the environment points to it.
+func model(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := os.Open(filepath.Join(ts.Getenv("ROOT"), args[0]))
+	if os.IsNotExist(err) {
+		f, err = os.Open(ts.MkAbs(args[0]))
+	}
+	ts.Check(err)
+	script, err := modelsim.ParseScript(f)
+	ts.Check(err)
+	ts.Check(f.Close())
+	s := on(ts)
+	s.model = modelsim.New(script.Handler(), modelsim.Options{Key: "sk-local"})
+	server := httptest.NewServer(s.model)
+	ts.Defer(server.Close)
+	ts.Setenv("OPENAI_BASE_URL", server.URL+"/v1")
+	ts.Setenv("OPENAI_API_KEY", "sk-local")
+	ts.Setenv("DESKMATE_MODEL", "local")
+}
+
+// emulate ENDPOINT JSON: one of the emulator's own endpoints, such as tokens.
+func emulate(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	ts.Check(s.people["ADA"].Emulate(s.ctx, args[0], rawJSON(args[1]), nil))
+}
+
+type rawJSON string
+
+// MarshalJSON gives the text as it is.
+func (r rawJSON) MarshalJSON() ([]byte, error) { return []byte(r), nil }
+
+// until REGEXP COMMAND…: runs a command again and again until its output fits.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	re, err := regexp.Compile("(?is)" + args[0])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(on(ts).ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ts.Exec(args[1], args[2:]...)
+		out := ts.ReadFile("stdout")
+		if err == nil && re.MatchString(out) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ts.Fatalf("the output of %v never fitted %q: %v\n%s", args[1:], args[0], err, out)
+		}
+	}
+}
+
+// tamper SQL: changes the store behind the product's back.
+func tamper(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite3", "file:"+ts.Getenv("DB"))
+	ts.Check(err)
+	_, err = db.Exec(strings.Join(args, " "))
+	ts.Check(err)
+	ts.Check(db.Close())
+}
