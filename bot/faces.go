@@ -121,7 +121,7 @@ func (f *faces) show(ctx context.Context, base Post) {
 				// The last word on a message that people have seen: not cut off by
 				// the end of the turn, but bounded.
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-				f.progress(ctx, base, &ts, n, f.snapshot(true))
+				f.progress(ctx, base, &ts, n+1, f.snapshot(true))
 				cancel()
 			}
 			return

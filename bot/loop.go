@@ -121,12 +121,14 @@ func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 	defer faces.close()
 
 	for {
-		if err := l.steer(ctx, lease, t); errors.Is(err, ErrInboxChanged) {
+		open := t.openCalls()
+		// Every call gets its outcome before anything else is said to the model;
+		// only a stop does not wait.
+		if err := l.steer(ctx, lease, t, len(open) == 0); errors.Is(err, ErrInboxChanged) {
 			continue // a message was edited just now: read it again
 		} else if err != nil {
 			return l.interrupted(ctx, lease, t, faces, err)
 		}
-		open := t.openCalls()
 		if len(open) == 0 {
 			if why := l.exceeded(t); why != "" {
 				return l.finish(ctx, lease, t, faces, nil, TurnFailed, why)
@@ -185,8 +187,9 @@ func (l *Loop) interrupted(ctx context.Context, lease *task.Lease, t *Turn, face
 	return err
 }
 
-// steer hands the turn what arrived since its last step.
-func (l *Loop) steer(ctx context.Context, lease *task.Lease, t *Turn) error {
+// steer hands the turn what arrived since its last step, if take says so, and
+// tells of a stop in any case.
+func (l *Loop) steer(ctx context.Context, lease *task.Lease, t *Turn, take bool) error {
 	pending, err := l.Inbox.Pending(ctx, t.ThreadKey)
 	if err != nil {
 		return err
@@ -200,7 +203,7 @@ func (l *Loop) steer(ctx context.Context, lease *task.Lease, t *Turn) error {
 			rows = append(rows, r)
 		}
 	}
-	if len(rows) == 0 || t.CauseKind == KindDuty {
+	if len(rows) == 0 || !take || t.CauseKind == KindDuty {
 		return nil
 	}
 	return l.DB.Write(ctx, func(tx *migrations.Tx) error {
