@@ -152,7 +152,7 @@ func (l *Ledger) add(tx *migrations.Tx, r Record) (int64, error) {
 // tidy is r as it can be written: valid, masked, without empty members.
 func tidy(r Record) (Record, error) {
 	if !validName(r.Workspace) || r.Kind == "" {
-		return r, errors.New("workspace and kind must not be empty, and a workspace has only letters, digits and _.-:")
+		return r, errors.New("workspace and kind must not be empty, and a workspace has only letters, digits and any of _.:-")
 	}
 	for _, s := range []*string{&r.Kind, &r.Agent, &r.Actor, &r.Requester, &r.Turn, &r.Cause, &r.Channel, &r.Thread,
 		&r.Target, &r.Tool, &r.Class, &r.Action, &r.Decision, &r.Outcome} {
@@ -175,7 +175,7 @@ func tidyAll(m map[string]string) (map[string]string, error) {
 	var out map[string]string
 	for k, v := range m {
 		if !validName(k) {
-			return nil, fmt.Errorf("%q is not a name: use letters, digits and _.-:", k)
+			return nil, fmt.Errorf("%q is not a name: use letters, digits and any of _.:-", k)
 		}
 		if v == "" {
 			continue
