@@ -152,9 +152,11 @@ func (s *story) duty(ctx context.Context) error {
 
 func (s *story) fires(ctx context.Context) error {
 	before := s.clock.Now()
-	// Ben's zone decides what 9:30 is; four days on there was a weekday's 9:30 in
-	// every zone, and by the default catch-up policy missed times are one run.
-	s.clock.Advance(96 * time.Hour)
+	due, err := nextStandUp(before)
+	if err != nil {
+		return err
+	}
+	s.clock.Advance(due.Sub(before) + time.Second)
 	s.say("   (the clock moves from %s to %s)\n", before.UTC().Format("Mon 2 Jan 15:04"), s.clock.Now().UTC().Format("Mon 2 Jan 15:04 UTC"))
 	m, err := s.views[ben].Wait(ctx, func(m slacksim.Seen) bool {
 		return m.User == agent && m.Channel == general && (m.Thread == "" || m.Thread == m.TS) && strings.Contains(m.Text, dutyText)
@@ -164,6 +166,22 @@ func (s *story) fires(ctx context.Context) error {
 	}
 	s.say("   deskmate: %s\n", s.plain(m.Text))
 	return nil
+}
+
+// nextStandUp is the next weekday's 9:30 where Ben is: his time zone decides.
+func nextStandUp(after time.Time) (time.Time, error) {
+	zone, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find Ben's time zone: %w", err)
+	}
+	local := after.In(zone)
+	for day := range 7 {
+		at := time.Date(local.Year(), local.Month(), local.Day()+day, 9, 30, 0, 0, zone)
+		if at.After(after) && at.Weekday() != time.Saturday && at.Weekday() != time.Sunday {
+			return at, nil
+		}
+	}
+	return time.Time{}, errors.New("no weekday within a week")
 }
 
 func (s *story) audit(ctx context.Context) error {
