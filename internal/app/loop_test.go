@@ -81,8 +81,7 @@ func newDesk(t *testing.T, model modelsim.Handler, change func(a *App)) *desk {
 		if deadline.Err() != nil {
 			t.Fatal("the agent did not become ready")
 		}
-		wait := time.NewTimer(5 * time.Millisecond)
-		<-wait.C
+		<-time.NewTimer(5 * time.Millisecond).C
 	}
 	return d
 }
@@ -119,6 +118,24 @@ func (d *desk) answer(thread, pattern string) string {
 		d.t.Fatalf("no answer with %q came: %v; the agent said %q", pattern, err, d.said(thread))
 	}
 	return m.Text
+}
+
+// until waits for a query of the store to give true.
+func (d *desk) until(query string) {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for is := false; ; {
+		if err := d.app.DB.QueryRow(ctx, query).Scan(&is); err != nil {
+			d.t.Fatalf("%s: %v", query, err)
+		}
+		if is {
+			return
+		}
+		<-tick.C
+	}
 }
 
 func (d *desk) said(thread string) (all []string) {
@@ -189,11 +206,7 @@ func TestMessagesDuringATurnSteerIt(t *testing.T) {
 	<-first
 	d.reply(d.ada, thread, "and make it short")
 	// The message is durable before the model's first answer comes.
-	for rows := 0; rows == 0; {
-		if err := d.app.DB.QueryRow(context.Background(), `SELECT COUNT(*) FROM inbox WHERE state = 'new'`).Scan(&rows); err != nil {
-			t.Fatal(err)
-		}
-	}
+	d.until(`SELECT COUNT(*) = 1 FROM inbox WHERE state = 'new'`)
 	close(release)
 	got := d.answer(thread, "I heard")
 	if !strings.Contains(got, "list the duties") || !strings.Contains(got, "and make it short") {
@@ -292,12 +305,7 @@ func TestSilenceWhenAReplyIsNotForTheAgent(t *testing.T) {
 	thread := d.ask(d.ben, "do it")
 	d.answer(thread, "^done$")
 	d.reply(d.ben, thread, "thanks Ada, see you later")
-	for state := ""; state != "done"; { // the turn of the second message has ended
-		err := d.app.DB.QueryRow(context.Background(), `SELECT COALESCE((SELECT state FROM turns ORDER BY started_at DESC LIMIT 1), '') WHERE (SELECT COUNT(*) FROM turns) = 2`).Scan(&state)
-		if err != nil && !strings.Contains(err.Error(), "no rows") {
-			t.Fatal(err)
-		}
-	}
+	d.until(`SELECT COUNT(*) = 2 FROM turns WHERE state = 'done'`)
 	if all := d.said(thread); len(all) != 1 {
 		t.Errorf("the agent said %q, want nothing more than its answer", all)
 	}
