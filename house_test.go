@@ -18,25 +18,26 @@ import (
 var arrows = map[string][]string{
 	"":                  {"internal/app"},
 	"migrations":        {},
-	"identity/vault":    {"migrations"},
-	"identity/policy":   {"migrations"},
+	"identity/vault":    {"migrations", "identity/ledger"},
+	"identity/policy":   {"migrations", "identity/ledger"},
+	"identity/monitor":  {"migrations", "identity/ledger"},
 	"identity/ledger":   {"migrations"},
 	"scheduler/task":    {"migrations"},
-	"identity":          {"migrations", "identity/vault", "identity/policy", "identity/ledger", "scheduler/task"},
+	"identity":          {"migrations", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "scheduler/task"},
 	"memory":            {"migrations", "identity/ledger", "scheduler/task"},
 	"scheduler":         {"migrations", "identity/ledger", "scheduler/task"},
-	"bot":               {"migrations", "identity", "identity/ledger", "memory", "scheduler", "scheduler/task"},
-	"handlers":          {"bot", "migrations", "identity", "identity/ledger", "memory", "scheduler", "scheduler/task"},
+	"bot":               {"migrations", "identity", "identity/policy", "identity/ledger", "memory", "scheduler", "scheduler/task"},
+	"handlers":          {"bot", "migrations", "identity", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "memory", "scheduler", "scheduler/task"},
 	"handlers/console":  {"bot", "migrations", "identity", "identity/ledger", "memory", "scheduler", "scheduler/task"},
 	"internal/slacksim": {},
 	"internal/modelsim": {},
-	"internal/app": {"bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "memory", "migrations",
+	"internal/app": {"bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
 		"scheduler", "scheduler/task", "internal/slacksim", "internal/modelsim"},
 	"internal/crash": {"internal/app", "internal/slacksim", "internal/modelsim", "identity/ledger", "migrations"},
 }
 
 // testArrows may be imported by any test: the emulators are what tests stand on.
-var testArrows = []string{"internal/slacksim", "internal/modelsim", "migrations", "identity/ledger", "identity", "memory", "scheduler", "scheduler/task"}
+var testArrows = []string{"internal/slacksim", "internal/modelsim", "migrations", "identity/ledger", "identity/policy", "identity/vault", "identity", "memory", "scheduler", "scheduler/task"}
 
 // keepers are libraries that only some files may import.
 var keepers = map[string]func(file string) bool{
