@@ -9,6 +9,7 @@
 package bot
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 )
@@ -83,5 +84,15 @@ type Post struct {
 	Requester     string `json:"requester"`
 	RequesterKind string `json:"requester_kind"`
 	ChannelKind   string `json:"channel_kind"`
-	Tool          string `json:"tool,omitempty"` // name under which the gate judges it; "" = slack.reply
+	Tool          string `json:"tool,omitempty"`       // name under which the gate judges it; "" = reply
+	Card          *Card  `json:"card,omitempty"`       // shown in place of the text, which stays for notifications
+	UpdateKey     string `json:"update_key,omitempty"` // Key of an earlier post to edit in place, where its ts is not known yet
+
+	// Of a post that a tool makes: the place where it was asked for, where that is
+	// not Channel, and the arguments of the whole call, which an approval is for.
+	From       string          `json:"from,omitempty"`
+	FromKind   string          `json:"from_kind,omitempty"`
+	FromThread string          `json:"from_thread,omitempty"`
+	CallArgs   json.RawMessage `json:"call_args,omitempty"`
+	Duty       bool            `json:"duty,omitempty"` // the requester owns the duty that causes it
 }

@@ -175,13 +175,7 @@ func (d *Directory) Find(ctx context.Context, workspace, called string) (Person,
 	if m := personForm.FindStringSubmatch(called); m != nil {
 		return d.Person(ctx, workspace, m[1]+m[2])
 	}
-	all, err := cached(ctx, d, "people:"+workspace, func(ctx context.Context) ([]Person, error) {
-		all, err := d.roster.people(ctx, workspace)
-		if err != nil {
-			return nil, fmt.Errorf("list people: %w", err)
-		}
-		return all, nil
-	})
+	all, err := d.everybody(ctx, workspace)
 	if err != nil {
 		return Person{}, err
 	}
@@ -199,6 +193,17 @@ func (d *Directory) Find(ctx context.Context, workspace, called string) (Person,
 		return found[0], nil
 	}
 	return Person{}, fmt.Errorf("%d people are called %q: mention the right one with @", len(found), called)
+}
+
+// everybody lists the people of the workspace.
+func (d *Directory) everybody(ctx context.Context, workspace string) ([]Person, error) {
+	return cached(ctx, d, "people:"+workspace, func(ctx context.Context) ([]Person, error) {
+		all, err := d.roster.people(ctx, workspace)
+		if err != nil {
+			return nil, fmt.Errorf("list people: %w", err)
+		}
+		return all, nil
+	})
 }
 
 // Direct gives the channel of the direct messages with a person, opening it if

@@ -35,6 +35,7 @@ func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) erro
 		`UPDATE inbox SET body = '{}' WHERE turn = $1 AND state IN ('done', 'cancelled')`,
 		`DELETE FROM steps WHERE turn = $1`,
 		`UPDATE outbox SET body = '{}' WHERE turn = $1 AND state <> 'queued'`,
+		`UPDATE approvals SET args = '' WHERE turn = $1`,
 		`UPDATE actions SET result = '{}', error = '' WHERE turn = $1 AND state <> 'intended'`,
 	} {
 		if _, err := tx.Exec(q, turn); err != nil {

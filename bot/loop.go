@@ -113,7 +113,8 @@ func (l *Loop) take(tx *migrations.Tx, t *Turn, rows []Row) error {
 
 // Run works t until it ends. It returns nil once the turn is closed and its
 // reply is owed, task.ErrStopped if a human stopped it (the caller closes it),
-// and any other error to be tried again from the last stored step.
+// ErrWaits if it waits for an approval, identity.ErrSuspended while the agent does
+// nothing, and any other error to be tried again from the last stored step.
 func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.Limits.Time, errTime)
 	defer cancel()
@@ -133,6 +134,9 @@ func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 			if why := l.exceeded(t); why != "" {
 				return l.finish(ctx, lease, t, faces, nil, TurnFailed, why)
 			}
+			if err := l.awake(ctx, t.Workspace); err != nil {
+				return l.interrupted(ctx, lease, t, faces, err)
+			}
 			resp, err := l.ask(ctx, lease, t)
 			if err != nil {
 				return l.interrupted(ctx, lease, t, faces, err)
@@ -146,6 +150,7 @@ func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 			l.crash("turn:model")
 			continue
 		}
+		var asked []identity.Approval
 		for _, call := range open {
 			if t.timesCalled(call) >= l.Limits.Repeat-1 {
 				why := fmt.Sprintf("I stopped because I was about to call `%s` with the same arguments for the %s time, which means that I was going round in circles.",
@@ -153,13 +158,32 @@ func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 				return l.finish(ctx, lease, t, faces, nil, TurnFailed, why)
 			}
 			faces.working(call.Name)
-			if err := l.act(ctx, lease, t, call); err != nil {
+			err := l.act(ctx, lease, t, call)
+			var pending *identity.PendingError
+			if errors.As(err, &pending) {
+				asked = append(asked, pending.Approval)
+				continue
+			}
+			if err != nil {
 				return l.interrupted(ctx, lease, t, faces, err)
 			}
 			faces.worked(call.Name)
 			l.crash("turn:action")
 		}
+		if len(asked) > 0 {
+			return l.park(ctx, lease, t, faces, asked)
+		}
 	}
+}
+
+// awake fails with identity.ErrSuspended while the agent does nothing: the turn
+// is taken up again after that.
+func (l *Loop) awake(ctx context.Context, workspace string) error {
+	a, err := l.Context.Agents.Get(ctx, workspace)
+	if err == nil && a.State != identity.StateActive {
+		err = identity.ErrSuspended
+	}
+	return err
 }
 
 // interrupted sorts out why a turn could not go on. Limits and final model
@@ -168,7 +192,7 @@ func (l *Loop) interrupted(ctx context.Context, lease *task.Lease, t *Turn, face
 	cause := context.Cause(ctx)
 	var model *ModelError
 	switch {
-	case errors.Is(err, task.ErrFenced):
+	case errors.Is(err, task.ErrFenced), errors.Is(err, identity.ErrSuspended) && cause == nil:
 		return err
 	case errors.Is(cause, errTime):
 		return l.finish(ctx, lease, t, faces, nil, TurnFailed,
@@ -287,7 +311,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 		Key: c.Key, Workspace: t.Workspace, Turn: t.ID, Cause: e.Key,
 		Requester: e.User, RequesterKind: place.RequesterKind,
 		Channel: t.Channel, ChannelKind: place.ChannelKind, Thread: t.Thread, Target: target,
-		Tool: tool.Name, Class: tool.Class, Args: call.Args,
+		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Args: call.Args, Owner: e.Kind == KindDuty,
 	}, effect)
 	if stored {
 		return nil
@@ -307,8 +331,11 @@ func isOutcome(err error) bool {
 	var denied *identity.DeniedError
 	var argument *argumentError
 	var failed *identity.FailedError
+	if errors.Is(err, identity.ErrSuspended) {
+		return false // waited out, not answered
+	}
 	return errors.As(err, &denied) || errors.As(err, &argument) || errors.As(err, &failed) ||
-		errors.Is(err, identity.ErrUnknownOutcome) || errors.Is(err, identity.ErrSuspended)
+		errors.Is(err, identity.ErrUnknownOutcome)
 }
 
 func outcomeStep(call ToolCall, r identity.Result, err error) Step {
@@ -449,6 +476,9 @@ func (l *Loop) Stop(ctx context.Context, lease *task.Lease, t *Turn, rows []Row,
 			return err
 		}
 		if err := l.Outbox.CancelTurn(tx, t.ID); err != nil {
+			return err
+		}
+		if err := l.Gate.Approvals.Withdraw(tx, t.Workspace, t.ID, by, "the work that it was for was stopped by <@"+by+">"); err != nil {
 			return err
 		}
 		// What was under way on the far side: nobody will look at it any more.

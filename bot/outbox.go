@@ -86,6 +86,7 @@ func parts(p Post) []part {
 		one := part{Post: p, Mrkdwn: text}
 		one.Text = ""
 		if i > 0 {
+			one.Card = nil
 			one.Key = fmt.Sprintf("%s#%d", p.Key, i+1)
 			if p.Update != "" {
 				one.Update = ""
@@ -231,11 +232,18 @@ func (o *Outbox) action(ctx context.Context, p Post, text string) identity.Actio
 	if err != nil {
 		args = nil // a map of strings always marshals
 	}
-	return identity.Action{
+	tool := first(p.Tool, ToolReply)
+	a := identity.Action{
 		Key: p.Key, Workspace: p.Workspace, Turn: p.Turn, Cause: p.Cause, Requester: p.Requester, RequesterKind: p.RequesterKind,
 		Channel: p.Channel, ChannelKind: p.ChannelKind, Thread: p.Thread, Target: p.Channel,
-		Tool: first(p.Tool, "reply"), Class: identity.ClassWrite, Args: args,
+		Tool: tool, Connection: ConnectionSlack, Class: identity.ClassWrite, Args: args, Manners: manners[tool], Owner: p.Duty,
 	}
+	if p.CallArgs != nil { // made by a tool: judged as what was asked for, where it was asked for
+		a.Call, _, _ = strings.Cut(p.Key, "#")
+		a.CallArgs = p.CallArgs
+		a.Channel, a.ChannelKind, a.Thread = p.From, p.FromKind, p.FromThread
+	}
+	return a
 }
 
 // outcome words an error for the gate: a refusal is certain; after anything else

@@ -102,6 +102,11 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (ts string,
 			channel = id
 		}
 	}
+	if p.UpdateKey != "" && p.Update == "" {
+		if p.Update, err = o.sentTS(ctx, p.UpdateKey); err != nil {
+			return "", err
+		}
+	}
 	action := o.action(ctx, p.Post, p.Mrkdwn)
 	ready := func(ctx context.Context) error {
 		if from != nil {
@@ -116,13 +121,13 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (ts string,
 		Do: func(ctx context.Context) (r identity.Result, err error) {
 			if p.Update != "" {
 				var superseded bool
-				superseded, err = o.send.update(ctx, channel, p.Update, p.Mrkdwn, ready)
+				superseded, err = o.send.update(ctx, channel, p.Update, p.Mrkdwn, p.Card, ready)
 				r.Ref = p.Update
 				if superseded {
 					r.Text = "a newer edit took its place"
 				}
 			} else {
-				r.Ref, err = o.send.post(ctx, channel, p.Thread, p.Key, p.Mrkdwn, ready)
+				r.Ref, err = o.send.post(ctx, channel, p.Thread, p.Key, p.Mrkdwn, p.Card, ready)
 			}
 			o.o.Crash("outbox:sent")
 			return r, outcome(err)
@@ -157,6 +162,20 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (ts string,
 	}
 	r, err := o.o.Gate.Do(ctx, action, effect)
 	return r.Ref, err
+}
+
+// sentTS is the ts of a post that was sent before; what was never sent cannot be
+// edited, and is an error for good.
+func (o *Outbox) sentTS(ctx context.Context, key string) (string, error) {
+	var ts string
+	err := o.o.DB.QueryRow(ctx, `SELECT ts FROM outbox WHERE post_key = $1`, key).Scan(&ts)
+	if err == nil && ts != "" {
+		return ts, nil
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("find post %s: %w", key, err)
+	}
+	return "", &identity.FailedError{Err: fmt.Errorf("the post %s that this changes was not sent", key)}
 }
 
 // known looks the channel up before the gate does: there, a passing failure of
@@ -261,7 +280,7 @@ func (o *Outbox) refused(tx *migrations.Tx, row owed, why error) error {
 // Edits have none: what they would have changed is not there.
 func (p part) detour(fate string) (part, bool) {
 	switch {
-	case p.Update != "" || fate == "" || fate == fateText:
+	case p.Update != "" || p.UpdateKey != "" || fate == "" || fate == fateText:
 		return part{}, false
 	case fate == fateThread && p.Thread != "":
 		p.Key, p.Thread = p.Key+":root", ""

@@ -25,7 +25,7 @@ const findMargin = time.Minute
 // post sends text and returns its ts. A 429 is waited out here, because it says
 // that nothing was done. ready is asked when it is the post's turn, and can
 // still refuse.
-func (s *sender) post(ctx context.Context, channel, thread, key, text string, ready func(context.Context) error) (string, error) {
+func (s *sender) post(ctx context.Context, channel, thread, key, text string, card *Card, ready func(context.Context) error) (string, error) {
 	options := []slack.MsgOption{
 		slack.MsgOptionText(text, false), // escaped already
 		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl(),
@@ -33,6 +33,9 @@ func (s *sender) post(ctx context.Context, channel, thread, key, text string, re
 	}
 	if thread != "" {
 		options = append(options, slack.MsgOptionTS(thread))
+	}
+	if card != nil {
+		options = append(options, slack.MsgOptionBlocks(card.blocks()...))
 	}
 	for {
 		if err := s.pace.Post(ctx, channel); err != nil {
@@ -55,7 +58,11 @@ func (s *sender) post(ctx context.Context, channel, thread, key, text string, re
 
 // update edits the message ts. superseded means that a newer edit of it came
 // while this one waited for its turn.
-func (s *sender) update(ctx context.Context, channel, ts, text string, ready func(context.Context) error) (superseded bool, err error) {
+func (s *sender) update(ctx context.Context, channel, ts, text string, card *Card, ready func(context.Context) error) (superseded bool, err error) {
+	options := []slack.MsgOption{slack.MsgOptionText(text, false), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
+	if card != nil {
+		options = append(options, slack.MsgOptionBlocks(card.blocks()...))
+	}
 	for {
 		mine, err := s.pace.Update(ctx, channel+":"+ts)
 		if err != nil || !mine {
@@ -65,8 +72,7 @@ func (s *sender) update(ctx context.Context, channel, ts, text string, ready fun
 			return false, err
 		}
 		err = s.api.once(ctx, "chat.update", func(ctx context.Context) error {
-			_, _, _, err := s.api.client.UpdateMessageContext(ctx, channel, ts, slack.MsgOptionText(text, false),
-				slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl())
+			_, _, _, err := s.api.client.UpdateMessageContext(ctx, channel, ts, options...)
 			return err
 		})
 		if !s.held(err) {

@@ -110,6 +110,41 @@ func (r roster) list(ctx context.Context, most int, types ...string) ([]Channel,
 	return all, nil
 }
 
+// members lists who is in a channel, the agent among them.
+func (r roster) members(ctx context.Context, channel string) ([]string, error) {
+	var all []string
+	cursor := ""
+	for len(all) < maxListed {
+		var page []string
+		var next string
+		err := r.api.patient(ctx, "conversations.members", func(ctx context.Context) error {
+			var err error
+			page, next, err = r.api.client.GetUsersInConversationContext(ctx, &slack.GetUsersInConversationParameters{ChannelID: channel, Cursor: cursor, Limit: pageSize})
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if next == "" || next == cursor {
+			break
+		}
+		cursor = next
+	}
+	return all, nil
+}
+
+// groupMembers lists who is in a user group.
+func (r roster) groupMembers(ctx context.Context, group string) ([]string, error) {
+	var all []string
+	err := r.api.patient(ctx, "usergroups.users.list", func(ctx context.Context) error {
+		var err error
+		all, err = r.api.client.GetUserGroupMembersContext(ctx, group)
+		return err
+	})
+	return all, err
+}
+
 func (r roster) direct(ctx context.Context, user string) (string, error) {
 	var id string
 	err := r.api.patient(ctx, "conversations.open", func(ctx context.Context) error {

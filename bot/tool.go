@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"deskmate/identity"
@@ -23,6 +24,7 @@ type Tool struct {
 	Description string          // for the model: what it does, when to use it
 	Schema      json.RawMessage // JSON Schema of the arguments, an object
 	Class       identity.Class
+	Connection  string              // system that it belongs to
 	Target      func(c Call) string // channel or person the effect reaches, for the gate; nil = where it was asked
 	Run         func(ctx context.Context, c Call) (identity.Result, error)
 	Gated       bool // Run passes the gate with its own actions
@@ -44,22 +46,41 @@ type Toolbox struct {
 // Tools are the built-in tools, in the order in which people are told of them.
 func (b Toolbox) Tools() []Tool {
 	var all []Tool
-	all = append(all, memoryTools(b.Memory, b.Reader)...)
-	all = append(all, dutyTools(b.Duties, b.People, b.Clock)...)
-	all = append(all, slackTools(b.Reader, b.Outbox, b.People)...)
-	return append(all, selfTools(b.Agents, b.Model, b.Tools)...)
+	add := func(connection string, tools []Tool) {
+		for _, t := range tools {
+			t.Connection = connection
+			all = append(all, t)
+		}
+	}
+	add("memory", memoryTools(b.Memory, b.Reader))
+	add("duties", dutyTools(b.Duties, b.People, b.Clock))
+	add(ConnectionSlack, slackTools(b.Reader, b.Outbox, b.People))
+	add("self", selfTools(b.Agents, b.Model, b.Tools))
+	return all
 }
 
-// ToolNames are the names that the gate's fixed policy knows: all built-in tools,
-// those that guests and outsiders may ask for, and the agent's own manners.
-func ToolNames(tools []Tool) (all, guests, manners map[string]bool) {
-	all = map[string]bool{ToolReply: true, ToolStatus: true, ToolProgress: true}
+// ConnectionSlack is the connection that every workspace has.
+const ConnectionSlack = "slack"
+
+// manners are the agent's own: answers, status, progress, cards. Policy lets them
+// pass where the agent works, whoever asks.
+var manners = map[string]bool{ToolReply: true, ToolStatus: true, ToolProgress: true, ToolCard: true}
+
+// guestTools are what guests and outsiders may ask for where they are.
+var guestTools = map[string]bool{ToolReadThread: true, "recall": true, "duty_list": true, "who_am_i": true, "what_can_you_do": true}
+
+// ForGuests reports whether guests and outsiders may ask for a built-in tool in
+// the place where they are.
+func ForGuests(tool string) bool { return guestTools[tool] }
+
+// ToolNames are the names that a fixed policy knows: all built-in tools, those
+// for guests and outsiders, and the agent's own manners.
+func ToolNames(tools []Tool) (all, guests, own map[string]bool) {
+	all = maps.Clone(manners)
 	for _, t := range tools {
 		all[t.Name] = true
 	}
-	manners = map[string]bool{ToolReply: true, ToolStatus: true, ToolProgress: true}
-	guests = map[string]bool{ToolReadThread: true, "recall": true, "duty_list": true, "who_am_i": true, "what_can_you_do": true}
-	return all, guests, manners
+	return all, guestTools, manners
 }
 
 // Call is one use of a tool, with the person and place it serves.

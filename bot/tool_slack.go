@@ -12,8 +12,7 @@ import (
 )
 
 // Names under which the gate judges what reaches Slack; the model knows the same
-// words as tools, but for ToolReply, ToolStatus and ToolProgress, which are the
-// agent's own manners.
+// words as tools, but for the agent's own manners.
 const (
 	ToolReply      = "reply"
 	ToolPost       = "post"
@@ -22,6 +21,7 @@ const (
 	ToolDM         = "dm"
 	ToolStatus     = "status"
 	ToolProgress   = "progress"
+	ToolCard       = "approval_card"
 	ToolReadThread = "read_thread"
 	ToolReadChan   = "read_channel"
 )
@@ -182,6 +182,7 @@ func (s slackTool) send(ctx context.Context, c Call, p Post, done string) (ident
 	}
 	p.Workspace, p.Key, p.Turn, p.Cause = c.Turn.Workspace, c.Key, c.Turn.ID, c.Event.Key
 	p.Requester, p.RequesterKind = c.Event.User, c.Place.RequesterKind
+	p.From, p.FromKind, p.FromThread, p.CallArgs, p.Duty = c.Turn.Channel, c.Place.ChannelKind, c.Turn.Thread, c.Args, c.Event.Duty != ""
 	if p.ChannelKind == "" {
 		p.ChannelKind = c.Place.ChannelKind
 	}
@@ -215,6 +216,7 @@ func (s slackTool) react(ctx context.Context, c Call) (identity.Result, error) {
 	err := s.out.React(ctx, Post{
 		Workspace: c.Turn.Workspace, Channel: c.Turn.Channel, ChannelKind: c.Place.ChannelKind, Key: c.Key, Update: ts, Text: name,
 		Turn: c.Turn.ID, Cause: c.Event.Key, Requester: c.Event.User, RequesterKind: c.Place.RequesterKind, Tool: ToolReact,
+		From: c.Turn.Channel, FromKind: c.Place.ChannelKind, FromThread: c.Turn.Thread, CallArgs: c.Args, Duty: c.Event.Duty != "",
 	})
 	if err != nil {
 		return identity.Result{}, err

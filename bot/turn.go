@@ -224,12 +224,12 @@ func scanTurn(row interface{ Scan(...any) error }) (*Turn, error) {
 }
 
 // runningTurn loads the unfinished turn of a thread with its steps, nil if
-// there is none.
+// there is none; those that wait for an approval are left alone.
 func runningTurn(ctx context.Context, db *migrations.DB, threadKey string) (*Turn, error) {
 	var t *Turn
 	err := db.Read(ctx, func(tx *migrations.Tx) error {
 		var err error
-		t, err = scanTurn(tx.QueryRow(`SELECT `+turnColumns+` FROM turns WHERE thread_key = $1 AND state = 'running'`, threadKey))
+		t, err = scanTurn(tx.QueryRow(`SELECT `+turnColumns+` FROM turns WHERE thread_key = $1 AND state = 'running' AND waiting_for = ''`, threadKey))
 		if errors.Is(err, sql.ErrNoRows) {
 			t = nil
 			return nil

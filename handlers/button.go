@@ -11,12 +11,18 @@ import (
 const ActionStop = "stop"
 
 // Buttons takes presses of the agent's own buttons.
-type Buttons struct{ Inbox *bot.Inbox }
+type Buttons struct {
+	Inbox     *bot.Inbox
+	Approvals *Approvals
+}
 
 // Handle makes a press durable. What is not a button of ours is nothing.
 func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
-	if a.ID == ActionStop {
+	switch a.ID {
+	case ActionStop:
 		return h.Inbox.StopThread(ctx, a)
+	case bot.ButtonApprove, bot.ButtonDeny, bot.ButtonThread:
+		return h.Approvals.press(ctx, a)
 	}
 	return nil
 }

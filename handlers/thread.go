@@ -11,11 +11,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"deskmate/bot"
+	"deskmate/identity"
 	"deskmate/migrations"
 	"deskmate/scheduler/task"
 )
+
+// suspendedPause is how often the work of a suspended agent looks again.
+const suspendedPause = 2 * time.Second
 
 // turnsPerClaim bounds how long one busy thread may keep a worker.
 const turnsPerClaim = 8
@@ -41,7 +46,16 @@ func (h *Threads) Handle(ctx context.Context, lease *task.Lease) (task.Result, e
 			return task.Result{}, err
 		}
 		if t == nil {
-			if rows, err = h.opening(ctx, lease, rows); err != nil {
+			if t, err = h.Loop.Decided(ctx, lease); err != nil {
+				return task.Result{}, err
+			}
+		}
+		if t == nil {
+			rows, err = h.opening(ctx, lease, rows)
+			if errors.Is(err, bot.ErrInboxChanged) {
+				continue
+			}
+			if err != nil {
 				return task.Result{}, err
 			}
 			if len(rows) == 0 {
@@ -56,6 +70,12 @@ func (h *Threads) Handle(ctx context.Context, lease *task.Lease) (task.Result, e
 			}
 		}
 		err = h.Loop.Run(ctx, lease, t)
+		if errors.Is(err, bot.ErrWaits) {
+			continue
+		}
+		if errors.Is(err, identity.ErrSuspended) {
+			return task.Result{Again: h.DB.Now().Add(suspendedPause)}, nil
+		}
 		if errors.Is(err, task.ErrStopped) {
 			// The context has ended with the stop; what closes the turn must not.
 			return task.Result{Again: h.DB.Now()}, h.stop(context.WithoutCancel(ctx), lease)
@@ -88,7 +108,14 @@ func (h *Threads) opening(ctx context.Context, lease *task.Lease, rows []bot.Row
 	if len(idle) == 0 {
 		return work, nil
 	}
-	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
+	stopped, err := h.stopWaiting(ctx, lease, idle, false)
+	if err != nil {
+		return nil, err
+	}
+	if stopped {
+		return nil, bot.ErrInboxChanged // what is left is read again
+	}
+	err = h.DB.Write(ctx, func(tx *migrations.Tx) error {
 		if err := lease.Guard(tx); err != nil {
 			return err
 		}
@@ -115,6 +142,34 @@ func (h *Threads) opening(ctx context.Context, lease *task.Lease, rows []bot.Row
 		return nil, fmt.Errorf("close idle events of %s: %w", lease.Key, err)
 	}
 	return work, nil
+}
+
+// stopWaiting ends the turns of the thread that wait for approvals and that one
+// of the rows stops: with the word, or by deleting the request. The rows that do
+// so go with the first of them, unless a turn has taken them. It reports whether it ended any.
+func (h *Threads) stopWaiting(ctx context.Context, lease *task.Lease, rows []bot.Row, taken bool) (bool, error) {
+	waiting, err := h.Loop.Waiting(ctx, lease.Key)
+	if err != nil {
+		return false, err
+	}
+	any := false
+	for _, t := range waiting {
+		for i, r := range rows {
+			if r.Event.Kind != bot.KindStop && (r.Event.Kind != bot.KindDelete || !t.Began(r.Event)) {
+				continue
+			}
+			var with []bot.Row
+			if !any && !taken {
+				with = rows[:i+1]
+			}
+			if err := h.Loop.Stop(ctx, lease, t, with, r.Event.User); err != nil {
+				return any, err
+			}
+			any = true
+			break
+		}
+	}
+	return any, nil
 }
 
 // together is the work that one turn takes: a run of a duty by itself, or what
@@ -146,8 +201,10 @@ func (h *Threads) stop(ctx context.Context, lease *task.Lease) error {
 		}
 	}
 	if t == nil {
-		_, err := h.opening(ctx, lease, rows)
-		return err
+		if _, err := h.opening(ctx, lease, rows); !errors.Is(err, bot.ErrInboxChanged) {
+			return err
+		}
+		return nil
 	}
 	by := t.Requester
 	if last >= 0 {
@@ -155,5 +212,9 @@ func (h *Threads) stop(ctx context.Context, lease *task.Lease) error {
 	}
 	// What was said before the stop is part of what was stopped; what came after
 	// it is new work.
-	return h.Loop.Stop(ctx, lease, t, rows[:last+1], by)
+	if err := h.Loop.Stop(ctx, lease, t, rows[:last+1], by); err != nil {
+		return err
+	}
+	_, err = h.stopWaiting(ctx, lease, rows[:last+1], true)
+	return err
 }

@@ -25,6 +25,8 @@ const (
 	stateUnknown   = "unknown"
 	stateCancelled = "cancelled"
 	stateDenied    = "denied"
+
+	stateAsked = "asked" // of no row: a human has to decide first
 )
 
 // Bounds of what is kept, in bytes; callers get results whole, once.
@@ -45,7 +47,9 @@ type actionRow struct {
 	created   time.Time
 	fresh     bool   // intended by this very call
 	agent     string // the agent's user id
-	suspended bool   // denied for the agent's state
+	sponsor   string
+	suspended bool      // denied for the agent's state
+	approval  *Approval // that it waits for, or that it is done with
 }
 
 // lost reports an intent that another call wrote, and that has no outcome.
@@ -72,24 +76,37 @@ func (g *Gate) intend(ctx context.Context, a Action, d Decision, lost *actionRow
 			return err
 		}
 		row = had
+		stops, err := loadStops(tx, a.Workspace)
+		if err != nil {
+			return err
+		}
+		why := blocked(a, agent, stops)
 		switch {
 		case lost != nil && (had.state != stateIntended || had.attempts != lost.attempts):
 			return errors.New("another process has taken up this action")
 		case lost == nil && had.state != "" && had.state != stateDenied && had.state != stateCancelled:
-			if !had.lost() || agent.State == StateActive {
+			if !had.lost() || why == "" {
 				return nil
 			}
 		}
-		row = actionRow{state: stateIntended, fresh: true, agent: agent.User, attempts: had.attempts + 1, created: had.created}
+		row = actionRow{state: stateIntended, fresh: true, agent: agent.User, sponsor: agent.Sponsor, attempts: had.attempts + 1, created: had.created}
 		if had.state == "" {
 			row.created = tx.Now()
 		}
 		switch {
 		case agent.State != StateActive:
 			row.state, row.suspended = stateDenied, true
-			d = deny("agent-"+agent.State, "the agent was "+agent.State+" by "+agent.ChangedBy)
-		case d.Verdict != Allow:
+			d = deny("agent-"+agent.State, why)
+		case why != "":
 			row.state = stateDenied
+			d = deny("stopped", why)
+		default:
+			if d, err = g.approve(tx, a, d, &row, had.lost()); err != nil {
+				return err
+			}
+		}
+		if row.state == stateAsked {
+			return nil
 		}
 		if row.state == stateDenied {
 			row.failure = cut(Mask(strings.Join(d.Reasons, "\n")), mostError)
@@ -105,6 +122,46 @@ func (g *Gate) intend(ctx context.Context, a Action, d Decision, lost *actionRow
 		return actionRow{}, fmt.Errorf("gate: record intent of %s: %w", a.Key, err)
 	}
 	return row, nil
+}
+
+// approve turns the decision into what happens now: an ask becomes an intent
+// only with its approval, and every intent is counted against its grants, but for
+// the repeat of one that surely did not happen.
+func (g *Gate) approve(tx *migrations.Tx, a Action, d Decision, row *actionRow, repeat bool) (Decision, error) {
+	switch d.Verdict {
+	case Allow:
+		if err := g.Approvals.moot(tx, a, "it does not need an approval any more"); err != nil {
+			return d, err
+		}
+	case Ask:
+		ap, err := g.Approvals.ask(tx, a, d, row.agent)
+		if err != nil {
+			return d, err
+		}
+		switch ap.State {
+		case ApprovalPending:
+			row.state, row.approval = stateAsked, &ap
+			return d, nil
+		case ApprovalApproved, ApprovalUsed:
+			row.approval = &ap
+			if err := g.Approvals.use(tx, ap); err != nil {
+				return d, err
+			}
+		default:
+			row.state = stateDenied
+			return Decision{Verdict: Deny, Policies: append([]string{"approval-" + ap.State}, d.Policies...), Reasons: []string{ap.refusal()}, Set: d.Set}, nil
+		}
+	default:
+		row.state = stateDenied
+		return d, g.Approvals.moot(tx, a, "it is not allowed any more")
+	}
+	if b, ok := g.policy.(Booker); ok && !repeat {
+		if err := b.Book(tx, a, d); err != nil {
+			row.state = stateDenied
+			return deny("limit", err.Error()), nil
+		}
+	}
+	return d, nil
 }
 
 // begin writes an intent or a denial, after the row that the key had before.
@@ -143,10 +200,10 @@ func loadAction(tx *migrations.Tx, a Action, call string) (actionRow, Agent, err
 	var agent Agent
 	var state, was, result, failure sql.NullString
 	var seq, attempts, created sql.NullInt64
-	err := tx.QueryRow(`SELECT agents.user_id, agents.state, agents.changed_by,
+	err := tx.QueryRow(`SELECT agents.user_id, agents.state, agents.changed_by, agents.reason, agents.sponsor,
 			actions.state, fingerprint, result, error, intent_seq, attempts, created_at
 		FROM agents LEFT JOIN actions ON actions.workspace = agents.workspace AND key = $1 WHERE agents.workspace = $2`, a.Key, a.Workspace).
-		Scan(&agent.User, &agent.State, &agent.ChangedBy, &state, &was, &result, &failure, &seq, &attempts, &created)
+		Scan(&agent.User, &agent.State, &agent.ChangedBy, &agent.Reason, &agent.Sponsor, &state, &was, &result, &failure, &seq, &attempts, &created)
 	if errors.Is(err, sql.ErrNoRows) {
 		return row, agent, fmt.Errorf("there is no agent in workspace %s", a.Workspace)
 	}
@@ -232,6 +289,12 @@ func (g *Gate) record(a Action, d Decision, call string, row actionRow) ledger.R
 		Decision: d.Verdict, Reasons: d.Policies,
 		Fields:  map[string]string{"requester_kind": a.RequesterKind, "channel_kind": a.ChannelKind, ledger.FieldCall: call},
 		Payload: map[string]string{ledger.PayloadArgs: cut(Mask(string(a.Args)), mostArgs)},
+	}
+	r.Fields[ledger.FieldPolicySet], r.Fields[ledger.FieldSponsor] = d.Set, row.sponsor
+	r.Fields[ledger.FieldPin], r.Fields[ledger.FieldCredential] = a.Pin, a.Credential
+	if row.approval != nil {
+		r.Fields[ledger.FieldApproval] = row.approval.ID
+		r.Fields[ledger.FieldApprovers] = strings.Join(row.approval.Approved(), " ")
 	}
 	if row.attempts > 1 {
 		r.Fields[ledger.FieldAttempt] = strconv.FormatInt(row.attempts, 10)

@@ -97,6 +97,18 @@ func (s *Agents) Get(ctx context.Context, workspace string) (Agent, error) {
 	return a, nil
 }
 
+// loadAgent loads the agent of a workspace in a transaction.
+func loadAgent(tx *migrations.Tx, workspace string) (Agent, error) {
+	a, err := scanAgent(tx.QueryRow(`SELECT `+agentColumns+` FROM agents WHERE workspace = $1`, workspace))
+	if errors.Is(err, sql.ErrNoRows) {
+		return a, fmt.Errorf("there is no agent in workspace %s", workspace)
+	}
+	if err != nil {
+		return a, fmt.Errorf("load agent of %s: %w", workspace, err)
+	}
+	return a, nil
+}
+
 // List loads all agents.
 func (s *Agents) List(ctx context.Context) ([]Agent, error) {
 	rows, err := s.db.Query(ctx, `SELECT workspace FROM agents ORDER BY workspace`)

@@ -5,21 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"deskmate/identity/policy"
+	"deskmate/migrations"
 )
 
 // Verdicts of a Decision.
 const (
-	Allow = "allow"
-	Ask   = "ask" // only with a named human's approval
-	Deny  = "deny"
+	Allow = policy.Allow
+	Ask   = policy.Ask // only with a named human's approval
+	Deny  = policy.Deny
 )
 
 // Decision is what policy says of an action.
-type Decision struct {
-	Verdict  string
-	Policies []string // ids of the policies that made it
-	Reasons  []string // why, for people; empty for a plain allow
-}
+type Decision = policy.Decision
 
 // ErrUndecided marks an error of a Policy that may pass, such as a look-up that
 // was not answered: nothing is done, and the action may be tried again.
@@ -29,6 +28,12 @@ var ErrUndecided = errors.New("it could not be decided whether this is allowed")
 // not the last word.
 type Policy interface {
 	Decide(ctx context.Context, a Action) (Decision, error)
+}
+
+// Booker is a Policy whose grants have limits: Book counts one use in the
+// transaction of the intent. Its error means that nothing may be done.
+type Booker interface {
+	Book(tx *migrations.Tx, a Action, d Decision) error
 }
 
 // Kinds of requester that matter to the fixed policy.

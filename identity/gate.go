@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
@@ -16,6 +17,10 @@ type Gate struct {
 	ledger *ledger.Ledger
 	policy Policy
 	crash  func(point string)
+
+	// Approvals are the asks that this gate makes and uses.
+	Approvals *Approvals
+	flights   flights
 
 	mu   sync.Mutex
 	keys map[string]*keyLock
@@ -33,7 +38,9 @@ func NewGate(db *migrations.DB, l *ledger.Ledger, p Policy, crash func(point str
 	if crash == nil {
 		crash = func(string) {}
 	}
-	return &Gate{db: db, ledger: l, policy: p, crash: crash, keys: map[string]*keyLock{}}
+	g := &Gate{db: db, ledger: l, policy: p, crash: crash, keys: map[string]*keyLock{}, flights: flights{all: map[string]flight{}}}
+	g.Approvals = &Approvals{gate: g}
+	return g
 }
 
 // Do has a happen, at most once for its key. A key whose outcome is known gets
@@ -42,8 +49,9 @@ func NewGate(db *migrations.DB, l *ledger.Ledger, p Policy, crash func(point str
 // repeated; anything else becomes ErrUnknownOutcome. Every repeat is decided anew
 // and has an intent of its own.
 //
-// Errors: *DeniedError (also when the agent is suspended: then it is ErrSuspended
-// too), *FailedError (certainly nothing happened), ErrUnknownOutcome; any other
+// Errors: *PendingError (a human has to decide first: the same key may be tried
+// again then), *DeniedError (also when the agent is suspended: then it is
+// ErrSuspended too), *FailedError (certainly nothing happened), ErrUnknownOutcome; any other
 // error leaves the action open, and the same key may be tried again.
 func (g *Gate) Do(ctx context.Context, a Action, e Effect) (Result, error) {
 	if err := a.check(); err != nil {
@@ -71,6 +79,8 @@ func (g *Gate) Do(ctx context.Context, a Action, e Effect) (Result, error) {
 		return Result{}, err
 	}
 	switch row.state {
+	case stateAsked:
+		return Result{}, &PendingError{*row.approval}
 	case stateIntended:
 		return g.act(ctx, a, e, row)
 	case stateDone:
@@ -94,11 +104,22 @@ func (g *Gate) act(ctx context.Context, a Action, e Effect, row actionRow) (Resu
 		}
 		return Result{}, ended(ctx, a)
 	}
+	ctx, landed := g.flights.fly(ctx, a)
+	defer landed()
+	// A stop that came between the intent and here has not seen this flight.
+	if err := g.Recheck(ctx); err != nil {
+		return Result{}, g.cancelled(ctx, a, row, err)
+	}
+	if stop := stopped(ctx); stop != nil {
+		return Result{}, g.cancelled(ctx, a, row, stop)
+	}
 	r, err := e.Do(ctx)
 	g.crash("gate:acted")
 	switch {
 	case err == nil:
 		return r, g.settle(ctx, a, e, row, stateDone, r, nil)
+	case isAmbiguous(err) && stopped(ctx) != nil:
+		return g.cutOff(ctx, a, e, row, stopped(ctx))
 	case !isAmbiguous(err):
 		if serr := g.settle(ctx, a, e, row, stateFailed, Result{}, err); serr != nil {
 			return Result{}, serr
@@ -120,6 +141,52 @@ func (g *Gate) act(ctx context.Context, a Action, e Effect, row actionRow) (Resu
 	}
 	// Not repeated here: what was sent may still arrive.
 	return Result{}, fmt.Errorf("%s: %w", a.Tool, err)
+}
+
+// stopped is why an effect was cancelled at a human's word, nil if it was not.
+func stopped(ctx context.Context) *StopError {
+	var stop *StopError
+	if errors.As(context.Cause(ctx), &stop) {
+		return stop
+	}
+	return nil
+}
+
+// cancelled closes an action that certainly was not begun.
+func (g *Gate) cancelled(ctx context.Context, a Action, row actionRow, why error) error {
+	if err := g.settle(ctx, a, Effect{}, row, stateCancelled, Result{}, why); err != nil {
+		return err
+	}
+	denied := &DeniedError{Tool: a.Tool, Reasons: []string{why.Error()}}
+	var stop *StopError
+	if errors.As(why, &stop) && stop.All {
+		denied.cause = ErrSuspended
+	}
+	return denied
+}
+
+// lookTime bounds the look for what came of an effect that a stop cut off.
+const lookTime = 3 * time.Second
+
+// cutOff finds out what came of an effect that a stop ended while it was under
+// way, as far as the far side tells.
+func (g *Gate) cutOff(ctx context.Context, a Action, e Effect, row actionRow, stop *StopError) (Result, error) {
+	if a.Class == ClassRead {
+		return Result{}, g.cancelled(ctx, a, row, stop)
+	}
+	if e.Find == nil {
+		return Result{}, g.unknown(ctx, a, e, row, stop)
+	}
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	found, happened, err := e.Find(look, row.created)
+	switch {
+	case err != nil:
+		return Result{}, g.unknown(ctx, a, e, row, fmt.Errorf("%w, and it cannot be looked up: %w", stop, err))
+	case happened:
+		return found, g.settle(ctx, a, e, row, stateDone, found, nil)
+	}
+	return Result{}, g.cancelled(ctx, a, row, stop)
 }
 
 // ended is the error of an action that its context ended before it began.
@@ -187,14 +254,9 @@ func (g *Gate) decide(ctx context.Context, a Action) (Decision, error) {
 	if err != nil {
 		return Decision{Verdict: Deny, Policies: []string{"error"}, Reasons: []string{"whether it is allowed could not be decided (" + err.Error() + ")"}}, nil
 	}
-	switch d.Verdict {
-	case Allow:
-		return d, nil
-	case Deny:
-	default:
-		d.Reasons = append(d.Reasons, "it needs an approval, and nobody can give one yet")
+	if d.Verdict != Allow && d.Verdict != Ask {
+		d.Verdict = Deny
 	}
-	d.Verdict = Deny
 	return d, nil
 }
 

@@ -369,8 +369,9 @@ func TestAPolicyThatCannotDecide(t *testing.T) {
 		t.Errorf("an evaluation error: %v, %d effects; want a denial and none", err, w.done["b"])
 	}
 	ask := policyFunc(func(context.Context, Action) (Decision, error) { return Decision{Verdict: Ask}, nil })
-	if _, err := NewGate(w.db, w.ledger, ask, nil).Do(ctx, post("c"), w.effect("c", false)); !errors.As(err, &denied) || w.done["c"] != 0 {
-		t.Errorf("a verdict that needs an approval: %v, %d effects; want a denial and none", err, w.done["c"])
+	var pending *PendingError
+	if _, err := NewGate(w.db, w.ledger, ask, nil).Do(ctx, post("c"), w.effect("c", false)); !errors.As(err, &pending) || w.done["c"] != 0 {
+		t.Errorf("a verdict that needs an approval: %v, %d effects; want a wait and none", err, w.done["c"])
 	}
 }
 

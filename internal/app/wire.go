@@ -69,6 +69,7 @@ type App struct {
 	config   Config
 	log      zerolog.Logger
 	api      *bot.API
+	gate     *identity.Gate
 	inbox    *bot.Inbox
 	outbox   *bot.Outbox
 	people   *bot.Directory
@@ -152,6 +153,7 @@ func (a *App) wire(model bot.Model, o Options) {
 	box := bot.Toolbox{Reader: reader, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now}
 	policy.Tools, policy.Guests, policy.Manners = bot.ToolNames(box.Tools())
 	gate := identity.NewGate(a.DB, a.Ledger, policy, o.Crash)
+	a.gate = gate
 	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, KindOf: a.people.ChannelKind, Crash: o.Crash})
 	a.outbox = bot.NewOutbox(bot.OutboxOptions{
 		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
@@ -171,7 +173,10 @@ func (a *App) wire(model bot.Model, o Options) {
 	a.runner.Handle(bot.TaskOutbox, 32, a.outbox.Handle)
 	a.runner.Handle(scheduler.TaskDuty, 8, a.Duties.Handle)
 
-	buttons := &handlers.Buttons{Inbox: a.inbox}
+	gate.Approvals.Roll, gate.Approvals.Ended, gate.Approvals.Voted, gate.Approvals.Remind = a.people, a.loop.Approved, a.loop.Voted, a.loop.Remind
+	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
+
+	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
 	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Logger: o.Logger}
 	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle}
 	a.http = bot.NewHTTP(bot.HTTPOptions{SigningSecret: a.config.SigningSecret, Self: self, Sinks: sinks, Logger: o.Logger})
@@ -273,6 +278,7 @@ func (a *App) Run(ctx context.Context) error {
 		defer endBooks()
 		return a.runner.Run(work)
 	})
+	g.Go(func() error { return a.gate.Watch(work) })
 	g.Go(func() error { return a.Ledger.Run(books) })
 	if a.listener != nil {
 		g.Go(func() error { return a.serveHTTP(ctx) })

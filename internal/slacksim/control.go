@@ -35,6 +35,7 @@ func (s *Server) routeControl() {
 	s.mux.HandleFunc("POST /emulator/clock", s.serveMoveClock)
 	s.mux.HandleFunc("POST /emulator/membership", s.serveMembership)
 	s.mux.HandleFunc("POST /emulator/user", s.serveUser)
+	s.mux.HandleFunc("POST /emulator/usergroup", s.serveGroup)
 	s.mux.HandleFunc("POST /emulator/channel", s.serveChannel)
 	s.mux.HandleFunc("POST /emulator/tokens", s.serveTokens)
 }

@@ -40,8 +40,11 @@ func methodTable() map[string]method {
 		"conversations.history": {tokens: person, scopes: history, limit: tier3, run: conversationHistory},
 		"conversations.replies": {tokens: person, scopes: history, limit: tier3, run: conversationReplies},
 
-		"reactions.add":       {tokens: person, scopes: []string{"reactions:write"}, limit: tier3, run: addReaction},
-		"reactions.remove":    {tokens: person, scopes: []string{"reactions:write"}, limit: tier2, run: removeReaction},
+		"reactions.add":         {tokens: person, scopes: []string{"reactions:write"}, limit: tier3, run: addReaction},
+		"reactions.remove":      {tokens: person, scopes: []string{"reactions:write"}, limit: tier2, run: removeReaction},
+		"usergroups.list":       {tokens: person, scopes: []string{"usergroups:read"}, limit: tier2, run: groupList},
+		"usergroups.users.list": {tokens: person, scopes: []string{"usergroups:read"}, limit: tier2, run: groupMembers},
+
 		"users.info":          {tokens: person, scopes: []string{"users:read"}, limit: tier4, run: userInfo},
 		"users.list":          {tokens: person, scopes: []string{"users:read"}, limit: tier2, run: userList},
 		"users.lookupByEmail": {tokens: person, scopes: []string{"users:read.email"}, limit: tier3, run: userByEmail},

@@ -19,6 +19,7 @@ type Seed struct {
 	// RateLimits is "on" (the default) or "off"; off is for load benchmarks.
 	RateLimits string        `yaml:"rate_limits"`
 	Users      []UserSeed    `yaml:"users"`
+	Groups     []GroupSeed   `yaml:"usergroups"`
 	Channels   []ChannelSeed `yaml:"channels"`
 	Apps       []AppSeed     `yaml:"apps"`
 	Messages   []MessageSeed `yaml:"messages"`
@@ -117,6 +118,7 @@ func DefaultSeed() *Seed {
 			{ID: "U0GIL", Name: "gil", Real: "Gil", TZ: "Europe/Berlin", Guest: true},
 			{ID: "U0XENA", Name: "xena", Real: "Xena", TZ: "Asia/Tokyo", Team: "T0PARTNER"},
 		},
+		Groups: []GroupSeed{{ID: "S0ONCALL", Handle: "oncall", Name: "On call", Users: []string{"U0CHLOE"}}},
 		Channels: []ChannelSeed{
 			{ID: "C0GENERAL", Name: "general", Topic: "Company-wide news", Members: []string{"U0ADA", "U0BEN", "U0CHLOE", "U0GIL", "U0DESKMATE"}},
 			{ID: "C0ENG", Name: "eng", Topic: "Building and running things", Members: []string{"U0ADA", "U0BEN", "U0CHLOE", "U0DESKMATE"}},
@@ -204,6 +206,11 @@ func (s *Seed) complete() error {
 	}
 	for i := range s.Users {
 		if err := s.completeUser(&s.Users[i], claim); err != nil {
+			return err
+		}
+	}
+	for i := range s.Groups {
+		if err := completeGroup(&s.Groups[i], ids, claim); err != nil {
 			return err
 		}
 	}

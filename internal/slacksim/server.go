@@ -90,6 +90,7 @@ type Server struct {
 	apps         []*app
 	users        map[string]*user
 	userOrder    []string
+	groups       []GroupSeed
 	channels     map[string]*channel
 	channelOrder []string
 	directs      map[string]string // sorted member ids → channel id

@@ -271,6 +271,7 @@ func (s *Server) populate(seed *Seed) {
 			owner: u.Owner, restricted: u.Guest || u.Single, ultra: u.Single, deleted: u.Deleted, updated: now.Unix()}
 		s.userOrder = append(s.userOrder, u.ID)
 	}
+	s.groups = slices.Clone(seed.Groups)
 	for _, a := range seed.Apps {
 		installed := &app{AppSeed: a, scopes: setOf(a.Scopes), events: setOf(a.Events), homes: map[string]*view{},
 			limits: newLimiter(seed.RateLimits == "off" || s.options.RateLimitsOff)}

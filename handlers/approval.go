@@ -1,0 +1,55 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"deskmate/bot"
+	"deskmate/identity"
+	"deskmate/migrations"
+)
+
+// Approvals takes the presses of buttons on approval cards.
+type Approvals struct {
+	DB        *migrations.DB
+	Approvals *identity.Approvals
+	Outbox    *bot.Outbox
+}
+
+// press takes one press and tells who pressed why it did not count, if so.
+func (h *Approvals) press(ctx context.Context, a bot.Action) error {
+	p := identity.Press{Workspace: a.Workspace, Approval: a.Value, Person: a.User, Verdict: identity.VerdictApprove, Via: "button"}
+	switch a.ID {
+	case bot.ButtonDeny:
+		p.Verdict = identity.VerdictDeny
+	case bot.ButtonThread:
+		p.Hours = bot.ThreadHours
+	}
+	return h.decide(ctx, a.Key, a.Channel, p)
+}
+
+// decide passes a person's word on; what did not count is said to them.
+func (h *Approvals) decide(ctx context.Context, key, channel string, p identity.Press) error {
+	_, err := h.Approvals.Decide(ctx, p)
+	var refused *identity.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return h.tell(ctx, key, channel, p, refused.Text)
+	case errors.Is(err, identity.ErrNoApproval):
+		return h.tell(ctx, key, channel, p, "I do not know this request for approval (any more).")
+	}
+	return err
+}
+
+func (h *Approvals) tell(ctx context.Context, key, channel string, p identity.Press, text string) error {
+	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
+		return h.Outbox.Queue(tx, bot.Post{
+			Workspace: p.Workspace, Channel: p.Person, Key: "press:" + key, Text: text, Cause: key, Requester: p.Person, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("tell %s about their decision: %w", p.Person, err)
+	}
+	return nil
+}
