@@ -96,6 +96,7 @@ func (p *Approvals) Decide(ctx context.Context, press Press) (Approval, error) {
 	if err != nil {
 		return a, fmt.Errorf("decide %s: %w", press.Approval, err)
 	}
+	p.gate.crash("approval:decided")
 	if refused != nil {
 		return a, refused
 	}

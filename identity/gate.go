@@ -33,7 +33,8 @@ type keyLock struct {
 }
 
 // NewGate returns the gate of db. crash is called at the named points
-// gate:begin, gate:intent, gate:acted and gate:outcome; nil in production.
+// gate:begin, gate:asked, gate:intent, gate:acted, gate:outcome and
+// approval:decided; nil in production.
 func NewGate(db *migrations.DB, l *ledger.Ledger, p Policy, crash func(point string)) *Gate {
 	if crash == nil {
 		crash = func(string) {}
@@ -80,6 +81,7 @@ func (g *Gate) Do(ctx context.Context, a Action, e Effect) (Result, error) {
 	}
 	switch row.state {
 	case stateAsked:
+		g.crash("gate:asked")
 		return Result{}, &PendingError{*row.approval}
 	case stateIntended:
 		return g.act(ctx, a, e, row)
