@@ -70,9 +70,11 @@ func (p *Approvals) Decide(ctx context.Context, press Press) (Approval, error) {
 	if err != nil {
 		return a, fmt.Errorf("decide %s: look up %s: %w", a.ID, press.Person, err)
 	}
-	set, err := p.gate.setNow(ctx, a)
-	if err != nil {
-		return a, fmt.Errorf("decide %s: look at the rules: %w", a.ID, err)
+	set := ""
+	if press.Verdict == VerdictApprove { // a no holds under any rules
+		if set, err = p.gate.setNow(ctx, a); err != nil {
+			return a, fmt.Errorf("decide %s: look at the rules: %w", a.ID, err)
+		}
 	}
 	var refused *RefusedError
 	err = p.gate.db.Write(ctx, func(tx *migrations.Tx) error {

@@ -43,6 +43,7 @@ type cli struct {
 	Duty      dutyCommand      `cmd:"" help:"List and steer duties."`
 	Memory    memoryCommand    `cmd:"" help:"List, search, export and forget what the agent knows."`
 	Agent     agentCommand     `cmd:"" help:"Show, suspend and resume the agent."`
+	Approval  approvalCommand  `cmd:"" help:"List, show and deny what waits for a human's decision."`
 	Backup    backupCommand    `cmd:"" help:"Copy the store to a file, while it is in use."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }

@@ -47,6 +47,15 @@ func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolo
 	}, nil
 }
 
+// Gate is the gate for commands that decide and stop and never act: nothing
+// passes it.
+func (s *Store) Gate() *identity.Gate {
+	g := identity.NewGate(s.DB, s.Ledger, identity.FixedPolicy{}, nil)
+	loop := &bot.Loop{DB: s.DB, Outbox: bot.NewOutbox(bot.OutboxOptions{DB: s.DB}), Tools: bot.Toolbox{}.Tools()}
+	g.Approvals.Ended, g.Approvals.Voted = loop.Approved, loop.Voted
+	return g
+}
+
 // Close closes the store.
 func (s *Store) Close() error { return s.DB.Close() }
 
