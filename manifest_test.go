@@ -98,7 +98,7 @@ var clientMethods = map[string]string{
 	"AddReactionContext": "reactions.add", "SetAssistantThreadsStatusContext": "assistant.threads.setStatus",
 	"GetUserInfoContext": "users.info", "GetUsersPaginated": "users.list",
 	"GetConversationInfoContext": "conversations.info", "GetConversationsContext": "conversations.list", "OpenConversationContext": "conversations.open",
-	"GetUsersInConversationContext": "conversations.members", "GetUserGroupMembersContext": "usergroups.users.list",
+	"GetUsersInConversationContext": "conversations.members", "GetUserGroupMembersContext": "usergroups.users.list", "GetUserGroupsContext": "usergroups.list",
 	"GetConversationRepliesContext": "conversations.replies", "GetConversationHistoryContext": "conversations.history",
 }
 

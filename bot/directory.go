@@ -132,6 +132,31 @@ func (d *Directory) Membership(ctx context.Context, workspace, id string) (kind 
 	return c.Kind, c.IsMember, err
 }
 
+// Place implements identity.Places.
+func (d *Directory) Place(ctx context.Context, workspace, id string) (kind, name string, member bool, err error) {
+	c, err := d.Channel(ctx, workspace, id)
+	if isRefusal(err) {
+		return "", "", false, nil
+	}
+	return c.Kind, c.Name, c.IsMember, err
+}
+
+// Groups implements identity.Places: the user groups that somebody is in. Where
+// the app may not ask, nobody is in any.
+func (d *Directory) Groups(ctx context.Context, workspace, person string) ([]string, error) {
+	all, err := cached(ctx, d, "groups:"+workspace, func(ctx context.Context) (map[string][]string, error) {
+		all, err := d.roster.groups(ctx)
+		if isRefusal(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list user groups: %w", err)
+		}
+		return all, nil
+	})
+	return all[person], err
+}
+
 // RequesterKind says what somebody is to this workspace: member, guest, outsider
 // or bot. userTeam is their home as the event told it, "" for unknown. Who is
 // deactivated, and who cannot be looked up for good, because Slack does not show

@@ -134,6 +134,25 @@ func (r roster) members(ctx context.Context, channel string) ([]string, error) {
 	return all, nil
 }
 
+// groups lists the user groups of each person, by user id.
+func (r roster) groups(ctx context.Context) (map[string][]string, error) {
+	all := map[string][]string{}
+	err := r.api.patient(ctx, "usergroups.list", func(ctx context.Context) error {
+		groups, err := r.api.client.GetUserGroupsContext(ctx, slack.GetUserGroupsOptionIncludeUsers(true))
+		if err != nil {
+			return err
+		}
+		clear(all)
+		for _, g := range groups {
+			for _, u := range g.Users {
+				all[u] = append(all[u], g.ID)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
 // groupMembers lists who is in a user group.
 func (r roster) groupMembers(ctx context.Context, group string) ([]string, error) {
 	var all []string

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"deskmate/identity"
+	"deskmate/identity/policy"
 	"deskmate/memory"
 	"deskmate/scheduler"
 )
@@ -72,6 +73,15 @@ var guestTools = map[string]bool{ToolReadThread: true, "recall": true, "duty_lis
 // ForGuests reports whether guests and outsiders may ask for a built-in tool in
 // the place where they are.
 func ForGuests(tool string) bool { return guestTools[tool] }
+
+// KnownTools are the built-in tools as the rules know them.
+func KnownTools(tools []Tool) []policy.BuiltinTool {
+	var all []policy.BuiltinTool
+	for _, t := range tools {
+		all = append(all, policy.BuiltinTool{Name: t.Name, Connection: t.Connection, Class: string(t.Class), Guests: guestTools[t.Name]})
+	}
+	return all
+}
 
 // ToolNames are the names that a fixed policy knows: all built-in tools, those
 // for guests and outsiders, and the agent's own manners.

@@ -19,8 +19,9 @@ import (
 // desk is an emulated workspace with the agent in it, whose model is a server
 // that the test plays.
 type desk struct {
-	t     *testing.T
+	t     testing.TB
 	app   *App
+	clock *slacksim.Clock
 	ben   *slacksim.Person
 	ada   *slacksim.Person
 	gil   *slacksim.Person
@@ -28,9 +29,10 @@ type desk struct {
 	model *modelsim.Server
 }
 
-func newDesk(t *testing.T, model modelsim.Handler, change func(a *App)) *desk {
+func newDesk(t testing.TB, model modelsim.Handler, change func(a *App)) *desk {
 	t.Helper()
-	sim, err := slacksim.New(slacksim.Options{RateLimitsOff: true})
+	clock := slacksim.NewClock()
+	sim, err := slacksim.New(slacksim.Options{RateLimitsOff: true, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +41,7 @@ func newDesk(t *testing.T, model modelsim.Handler, change func(a *App)) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{t: t, ben: slacksim.NewPerson(base, ben), ada: slacksim.NewPerson(base, ada), gil: slacksim.NewPerson(base, "U0GIL"), model: modelsim.New(model, modelsim.Options{})}
+	d := &desk{t: t, clock: clock, ben: slacksim.NewPerson(base, ben), ada: slacksim.NewPerson(base, ada), gil: slacksim.NewPerson(base, "U0GIL"), model: modelsim.New(model, modelsim.Options{})}
 	if d.view, err = d.ben.Watch(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"deskmate/handlers"
 	"deskmate/identity"
 	"deskmate/identity/ledger"
+	"deskmate/identity/policy"
 	"deskmate/memory"
 	"deskmate/migrations"
 	"deskmate/scheduler"
@@ -27,6 +28,7 @@ type Store struct {
 	Keys   ledger.Keys
 	Ledger *ledger.Ledger
 	Agents *identity.Agents
+	Access *policy.Engine
 	Memory *memory.Memory
 	Duties *scheduler.Scheduler
 }
@@ -43,7 +45,7 @@ func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolo
 	}
 	l := ledger.New(db, keys, ledger.Options{Anchor: db.Path() + ".checkpoints", Logger: log})
 	return &Store{
-		DB: db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Memory: memory.New(db, l, bot.Eraser(l)), Duties: scheduler.New(db, l, fire),
+		DB: db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Access: policy.New(db, l), Memory: memory.New(db, l, bot.Eraser(l)), Duties: scheduler.New(db, l, fire),
 	}, nil
 }
 
@@ -178,7 +180,7 @@ func (a *App) wire(model bot.Model, o Options) {
 	}
 	threads := &handlers.Threads{DB: a.DB, Inbox: a.inbox, Loop: a.loop}
 	a.runner = task.NewRunner(a.DB, task.Options{Logger: o.Logger})
-	a.runner.Handle(bot.TaskThread, 32, threads.Handle)
+	a.runner.Handle(bot.TaskThread, 64, threads.Handle)
 	a.runner.Handle(bot.TaskOutbox, 32, a.outbox.Handle)
 	a.runner.Handle(scheduler.TaskDuty, 8, a.Duties.Handle)
 
