@@ -94,5 +94,6 @@ type Post struct {
 	FromKind   string          `json:"from_kind,omitempty"`
 	FromThread string          `json:"from_thread,omitempty"`
 	CallArgs   json.RawMessage `json:"call_args,omitempty"`
-	Duty       bool            `json:"duty,omitempty"` // the requester owns the duty that causes it
+	Others     []string        `json:"others,omitempty"` // who else took part in asking
+	Duty       bool            `json:"duty,omitempty"`   // the requester owns the duty that causes it
 }

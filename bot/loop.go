@@ -311,7 +311,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 		Key: c.Key, Workspace: t.Workspace, Turn: t.ID, Cause: e.Key,
 		Requester: e.User, RequesterKind: place.RequesterKind,
 		Channel: t.Channel, ChannelKind: place.ChannelKind, Thread: t.Thread, Target: target,
-		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Args: call.Args, Owner: e.Kind == KindDuty,
+		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Args: call.Args, Owner: e.Kind == KindDuty, Others: t.others(e.User),
 	}, effect)
 	if stored {
 		return nil
@@ -448,6 +448,9 @@ func (l *Loop) close(tx *migrations.Tx, t *Turn, n int, state, why, answer strin
 		}
 	}
 	if err := t.end(tx, state, why); err != nil {
+		return err
+	}
+	if err := l.Gate.Approvals.Withdraw(tx, t.Workspace, t.ID, "system", "the work that it was for has ended"); err != nil {
 		return err
 	}
 	if run := t.run(); run != "" {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"deskmate/identity"
@@ -77,6 +78,17 @@ func (t *Turn) last() Event {
 		}
 	}
 	return Event{Workspace: t.Workspace, Channel: t.Channel, Thread: t.Thread, User: t.Requester}
+}
+
+// others are the people, but for one, whose messages the turn has taken.
+func (t *Turn) others(but string) []string {
+	var all []string
+	for _, s := range t.Steps {
+		if s.Event != nil && s.Event.User != but && !slices.Contains(all, s.Event.User) {
+			all = append(all, s.Event.User)
+		}
+	}
+	return all
 }
 
 // addressed reports whether any message of the turn asks the agent in so many words.

@@ -50,6 +50,7 @@ type Approval struct {
 	Class         Class     `json:"class"`
 	Requester     string    `json:"requester"`
 	RequesterKind string    `json:"requester_kind"`
+	Others        []string  `json:"others,omitempty"` // who else took part in asking
 	Channel       string    `json:"channel"`
 	ChannelKind   string    `json:"channel_kind"`
 	Thread        string    `json:"thread,omitempty"`
@@ -130,20 +131,20 @@ type Approvals struct {
 	Grant func(tx *migrations.Tx, by string, g policy.Grant) (policy.Grant, error)
 }
 
-const approvalColumns = `id, workspace, call, turn, cause, tool, class, requester, requester_kind, channel, channel_kind, thread, target, connection,
+const approvalColumns = `id, workspace, call, turn, cause, tool, class, requester, requester_kind, others, channel, channel_kind, thread, target, connection,
 	args, binding, policy_set, policies, reasons, approvers, quorum, state, ended_by, ended_why, created_at, remind_at, expires_at, ended_at`
 
 func scanApproval(row interface{ Scan(...any) error }) (Approval, error) {
 	var a Approval
-	var policies, reasons, approvers string
+	var others, policies, reasons, approvers string
 	var created, remind, expires, ended int64
-	err := row.Scan(&a.ID, &a.Workspace, &a.Call, &a.Turn, &a.Cause, &a.Tool, &a.Class, &a.Requester, &a.RequesterKind, &a.Channel, &a.ChannelKind,
+	err := row.Scan(&a.ID, &a.Workspace, &a.Call, &a.Turn, &a.Cause, &a.Tool, &a.Class, &a.Requester, &a.RequesterKind, &others, &a.Channel, &a.ChannelKind,
 		&a.Thread, &a.Target, &a.Connection, &a.Args, &a.binding, &a.set, &policies, &reasons, &approvers, &a.Quorum, &a.State, &a.EndedBy, &a.EndedWhy,
 		&created, &remind, &expires, &ended)
 	if err != nil {
 		return a, err
 	}
-	for text, list := range map[string]*[]string{policies: &a.Policies, reasons: &a.Reasons, approvers: &a.Approvers} {
+	for list, text := range map[*[]string]string{&a.Others: others, &a.Policies: policies, &a.Reasons: reasons, &a.Approvers: approvers} {
 		if err := json.Unmarshal([]byte(text), list); err != nil {
 			return a, fmt.Errorf("decode approval %s: %w", a.ID, err)
 		}
@@ -276,7 +277,7 @@ func (p *Approvals) open(tx *migrations.Tx, a Action, d Decision, binding, agent
 	now := tx.Now()
 	ap := Approval{
 		ID: migrations.NewID("ap"), Workspace: a.Workspace, Call: a.call(), Turn: a.Turn, Cause: a.Cause, Tool: a.Tool, Class: a.Class,
-		Requester: a.Requester, RequesterKind: a.RequesterKind, Channel: a.Channel, ChannelKind: a.ChannelKind, Thread: a.Thread, Target: a.Target,
+		Requester: a.Requester, RequesterKind: a.RequesterKind, Others: a.Others, Channel: a.Channel, ChannelKind: a.ChannelKind, Thread: a.Thread, Target: a.Target,
 		Connection: a.Connection, Args: cut(Mask(string(a.args())), mostArgs), Policies: d.Policies, Reasons: d.Reasons, Approvers: approvers,
 		Quorum: max(1, d.Quorum), State: ApprovalPending, CreatedAt: now, RemindAt: now.Add(ttl / 2), ExpiresAt: now.Add(ttl), binding: binding, set: d.Set,
 	}
@@ -290,18 +291,18 @@ func (p *Approvals) open(tx *migrations.Tx, a Action, d Decision, binding, agent
 	if err != nil {
 		return ap, err
 	}
-	lists := make([]string, 3)
-	for i, list := range [][]string{ap.Policies, ap.Reasons, ap.Approvers} {
+	lists := make([]string, 4)
+	for i, list := range [][]string{ap.Policies, ap.Reasons, ap.Approvers, ap.Others} {
 		b, err := json.Marshal(list)
 		if err != nil {
 			return ap, fmt.Errorf("encode approval: %w", err)
 		}
 		lists[i] = Mask(string(b))
 	}
-	_, err = tx.Exec(`INSERT INTO approvals (id, workspace, call, turn, cause, tool, class, requester, requester_kind, channel, channel_kind, thread, target, connection,
+	_, err = tx.Exec(`INSERT INTO approvals (id, workspace, call, turn, cause, tool, class, requester, requester_kind, others, channel, channel_kind, thread, target, connection,
 			args, binding, policy_set, policies, reasons, approvers, quorum, state, created_at, remind_at, expires_at, asked_seq)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)`,
-		ap.ID, ap.Workspace, ap.Call, ap.Turn, ap.Cause, ap.Tool, string(ap.Class), ap.Requester, ap.RequesterKind, ap.Channel, ap.ChannelKind, ap.Thread, ap.Target,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)`,
+		ap.ID, ap.Workspace, ap.Call, ap.Turn, ap.Cause, ap.Tool, string(ap.Class), ap.Requester, ap.RequesterKind, lists[3], ap.Channel, ap.ChannelKind, ap.Thread, ap.Target,
 		ap.Connection, ap.Args, binding, ap.set, lists[0], lists[1], lists[2], ap.Quorum, ap.State, migrations.Micros(now), migrations.Micros(ap.RemindAt),
 		migrations.Micros(ap.ExpiresAt), seq)
 	if err != nil {

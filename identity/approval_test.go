@@ -78,7 +78,7 @@ func newAsking(t testing.TB) *asking {
 	}
 	a.decision = Decision{Verdict: Ask, Policies: []string{"g_1"}, Reasons: []string{"grant g_1 asks"}, Approvers: []string{"user:U0ADA", "group:S0ONCALL"}, Set: "set-1"}
 	member := Standing{Kind: "member", Active: true}
-	a.roll = map[string]Standing{"U0ADA": member, "U0BEN": member, "U0EVE": member, "U0GIL": {Kind: "guest", Active: true},
+	a.roll = map[string]Standing{"U0ADA": member, "U0BEN": member, "U0EVE": member, "U0DAN": {Kind: "member", Active: true, Groups: []string{"S0ONCALL"}}, "U0GIL": {Kind: "guest", Active: true},
 		"U0CHLOE": {Kind: "member", Active: true, Groups: []string{"S0ONCALL"}}}
 	return a
 }
@@ -115,7 +115,7 @@ func press(ap Approval, person, verdict string) Press {
 
 func threaded(key string) Action {
 	a := post(key)
-	a.Thread = "1.1"
+	a.Thread, a.Others = "1.1", []string{"U0DAN"}
 	return a
 }
 
@@ -165,6 +165,7 @@ func TestPressesThatAreRefused(t *testing.T) {
 			a.roll["U0BEN"] = Standing{Kind: "member", Active: true, Groups: []string{"S0ONCALL"}}
 		},
 			func(ap Approval) Press { return press(ap, "U0BEN", VerdictApprove) }, RefusedSelf, "somebody else"},
+		{"one who took part in asking", nil, func(ap Approval) Press { return press(ap, "U0DAN", VerdictApprove) }, RefusedSelf, "took part"},
 		{"the agent approves", nil, func(ap Approval) Press { return press(ap, "U0AGENT", VerdictApprove) }, RefusedAgent, "agent"},
 		{"the agent denies", nil, func(ap Approval) Press { return press(ap, "U0AGENT", VerdictDeny) }, RefusedAgent, "agent"},
 		{"somebody else approves", nil, func(ap Approval) Press { return press(ap, "U0EVE", VerdictApprove) }, RefusedApprover, "not among"},

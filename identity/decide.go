@@ -139,6 +139,8 @@ func (p *Approvals) refuse(tx *migrations.Tx, a Approval, press Press, who Stand
 		return no(RefusedOver, "It is too late: the time for it is up. Ask again if it is still wanted.")
 	case press.Person == a.Requester && press.Verdict == VerdictApprove:
 		return no(RefusedSelf, "You asked for this, so somebody else has to approve it: %s.", p.words(a, agent))
+	case slices.Contains(a.Others, press.Person) && press.Verdict == VerdictApprove:
+		return no(RefusedSelf, "You took part in asking for this, so somebody else has to approve it: %s.", p.words(a, agent))
 	case press.Person == a.Requester || operator:
 		return nil // who asked may take it back, who runs the host may stop it
 	case !who.Active || who.Kind != kindMember || !isApprover(a, press.Person, who, agent):

@@ -46,11 +46,12 @@ type Action struct {
 	Tool          string
 	Class         Class
 	Args          json.RawMessage
-	Manners       bool   // the agent's own answers, status and progress: fixed words or the answer itself, where it works
-	Connection    string // system that the tool belongs to
-	Credential    string // id of the credential that it will be done with, if any
-	Pin           string // hash of the tool's definition, where a server gives it
-	Owner         bool   // the requester owns the duty that causes it
+	Others        []string // user ids of everybody else whose words it follows from: they cannot approve it either
+	Manners       bool     // the agent's own answers, status and progress: fixed words or the answer itself, where it works
+	Connection    string   // system that the tool belongs to
+	Credential    string   // id of the credential that it will be done with, if any
+	Pin           string   // hash of the tool's definition, where a server gives it
+	Owner         bool     // the requester owns the duty that causes it
 	// Call and CallArgs are key and arguments of the whole call, where it is done by
 	// several actions: an approval is for the call. Empty: Key and Args.
 	Call     string

@@ -12,6 +12,7 @@ CREATE TABLE approvals (
     class          TEXT NOT NULL,
     requester      TEXT NOT NULL,
     requester_kind TEXT NOT NULL,
+    others         TEXT NOT NULL,              -- JSON list: who else said something that the call follows from
     channel        TEXT NOT NULL,
     channel_kind   TEXT NOT NULL,
     thread         TEXT NOT NULL,
