@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"deskmate/identity/ledger"
@@ -49,11 +52,15 @@ const maxLife = 90 * 24 * time.Hour
 type Engine struct {
 	db     *migrations.DB
 	ledger *ledger.Ledger
+
+	mu      sync.Mutex
+	sets    map[string]*workspaceSet // compiled, by workspace
+	touched map[[2]string]time.Time  // when last_used_at of (workspace, grant) was last written
 }
 
 // New returns the engine of db.
 func New(db *migrations.DB, l *ledger.Ledger) *Engine {
-	return &Engine{db: db, ledger: l}
+	return &Engine{db: db, ledger: l, sets: map[string]*workspaceSet{}, touched: map[[2]string]time.Time{}}
 }
 
 // changed makes every process see that the workspace's policies are others.
@@ -63,4 +70,19 @@ func changed(tx *migrations.Tx, workspace string) error {
 		return fmt.Errorf("count change of policies: %w", err)
 	}
 	return nil
+}
+
+const versionQuery = `SELECT version FROM policy_versions WHERE workspace = $1`
+
+// scanVersion counts the changes of the workspace's policies; 0: none yet.
+func scanVersion(row *sql.Row) (int64, error) {
+	var v int64
+	if err := row.Scan(&v); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("read version of policies: %w", err)
+	}
+	return v, nil
+}
+
+func (e *Engine) version(ctx context.Context, workspace string) (int64, error) {
+	return scanVersion(e.db.QueryRow(ctx, versionQuery, workspace))
 }

@@ -80,6 +80,17 @@ func (d *desk) grant(g Grant) Grant {
 	return out
 }
 
+// exec changes the store behind the engine's back.
+func (d *desk) exec(q string) {
+	d.t.Helper()
+	if err := d.db.Write(context.Background(), func(tx *migrations.Tx) error {
+		_, err := tx.Exec(q)
+		return err
+	}); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 func (d *desk) kinds() []string {
 	d.t.Helper()
 	rows, err := d.db.Query(context.Background(), `SELECT leaf FROM ledger_entries ORDER BY seq`)
