@@ -156,10 +156,7 @@ func (g *Gate) approve(tx *migrations.Tx, a Action, d Decision, row *actionRow, 
 		return d, g.Approvals.moot(tx, a, "it is not allowed any more")
 	}
 	if b, ok := g.policy.(Booker); ok && !repeat {
-		if err := b.Book(tx, a, d); err != nil {
-			row.state = stateDenied
-			return deny("limit", err.Error()), nil
-		}
+		return d, b.Book(tx, a, d)
 	}
 	return d, nil
 }

@@ -31,7 +31,8 @@ type Policy interface {
 }
 
 // Booker is a Policy whose grants have limits: Book counts one use in the
-// transaction of the intent. Its error means that nothing may be done.
+// transaction of the intent. policy.ErrSpent means that the decision does not hold
+// any more: nothing is done, and the action is decided anew.
 type Booker interface {
 	Book(tx *migrations.Tx, a Action, d Decision) error
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"deskmate/identity/ledger"
+	"deskmate/identity/policy"
 	"deskmate/migrations"
 )
 
@@ -64,17 +65,9 @@ func (g *Gate) Do(ctx context.Context, a Action, e Effect) (Result, error) {
 	}
 	defer unlock()
 	g.crash("gate:begin")
-	d, err := g.decide(ctx, a)
-	// A decision that was cut short is none, and neither is it a no.
-	if ctx.Err() != nil {
-		return Result{}, ended(ctx, a)
-	}
-	if err != nil {
-		return Result{}, fmt.Errorf("gate: %s: %w", a.Tool, err)
-	}
-	row, err := g.intend(ctx, a, d, nil)
-	if err == nil && row.lost() {
-		row, err = g.reopen(ctx, a, e, d, row)
+	row, err := g.admit(ctx, a, e)
+	for tries := 1; errors.Is(err, policy.ErrSpent) && tries < decideTries; tries++ {
+		row, err = g.admit(ctx, a, e) // the rules have changed, or a limit was used up, just now
 	}
 	if err != nil {
 		return Result{}, err
@@ -94,6 +87,27 @@ func (g *Gate) Do(ctx context.Context, a Action, e Effect) (Result, error) {
 	default:
 		return Result{}, row.refusal(a)
 	}
+}
+
+// decideTries bounds how often an action is decided anew because the decision did
+// not hold any more when its intent was written.
+const decideTries = 5
+
+// admit decides on the action and writes its intent, or the denial.
+func (g *Gate) admit(ctx context.Context, a Action, e Effect) (actionRow, error) {
+	d, err := g.decide(ctx, a)
+	// A decision that was cut short is none, and neither is it a no.
+	if ctx.Err() != nil {
+		return actionRow{}, ended(ctx, a)
+	}
+	if err != nil {
+		return actionRow{}, fmt.Errorf("gate: %s: %w", a.Tool, err)
+	}
+	row, err := g.intend(ctx, a, d, nil)
+	if err == nil && row.lost() {
+		row, err = g.reopen(ctx, a, e, d, row)
+	}
+	return row, err
 }
 
 // act does what was intended and records what came of it.

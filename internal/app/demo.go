@@ -45,7 +45,7 @@ func (c *demoCommand) Run(r *run) error {
 	}
 	defer d.close()
 	fmt.Fprintf(r.Out, "Workspace: %s\nHealth:    http://%s/readyz\nStore:     %s\n", d.URL, d.App.Addr, filepath.Join(dir, "deskmate.db"))
-	s := story{base: d.URL, out: r.Out, quiet: c.Quiet, clock: d.Clock, verify: d.verify}
+	s := story{base: d.URL, out: r.Out, quiet: c.Quiet, clock: d.Clock, verify: d.verify, demo: d}
 	if err := s.run(r); err != nil {
 		fmt.Fprintf(r.Errors, "\nThe story failed: %v\n", err)
 		return exitError(1)
@@ -71,6 +71,11 @@ type demo struct {
 	Clock *slacksim.Clock
 
 	sim    *slacksim.Server
+	config Config
+	values map[string]string // settings that make the demo
+	getenv func(string) string
+	log    zerolog.Logger
+	out    *outside // the agent while it is a process of its own
 	cancel context.CancelFunc
 	ended  chan error
 	closed bool
@@ -79,7 +84,7 @@ type demo struct {
 // startDemo starts the workspace at addr and the agent with its store in dir,
 // joined by the real Socket Mode client, and waits until they hear each other.
 func startDemo(ctx context.Context, getenv func(string) string, addr, dir string, log zerolog.Logger) (_ *demo, err error) {
-	d := &demo{Clock: slacksim.NewClock(), ended: make(chan error, 1)}
+	d := &demo{Clock: slacksim.NewClock(), ended: make(chan error, 1), getenv: getenv, log: log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
@@ -91,21 +96,23 @@ func startDemo(ctx context.Context, getenv func(string) string, addr, dir string
 	if d.URL, err = d.sim.Start(ctx, addr); err != nil {
 		return nil, fmt.Errorf("start workspace: %w", err)
 	}
-	config, err := LoadConfig(map[string]string{
+	d.values = map[string]string{
 		"slack_bot_token": d.sim.BotToken(), "slack_app_token": d.sim.AppToken(), "slack_api_url": d.URL + "/api/",
 		"database_url": "sqlite:" + filepath.Join(dir, "deskmate.db"), "addr": "127.0.0.1:0", "sponsor": ada,
-	}, demoEnv(getenv), "")
-	if err != nil {
+	}
+	if d.config, err = LoadConfig(d.values, demoEnv(getenv), ""); err != nil {
 		return nil, err
 	}
-	if d.App, err = New(ctx, config, Options{Clock: d.Clock.Now, Logger: log}); err != nil {
-		return nil, err
-	}
+	return d, d.bringBack(ctx)
+}
+
+// work has the agent work in this process.
+func (d *demo) work(ctx context.Context) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.cancel = cancel
-	go func() { d.ended <- d.App.Run(run) }()
-	go d.follow(run)
-	return d, d.ready(ctx)
+	app := d.App
+	go func() { d.ended <- app.Run(run) }()
+	go d.follow(run, app)
 }
 
 // demoEnv lets only the model's settings through: the rest of the environment
@@ -121,12 +128,12 @@ func demoEnv(getenv func(string) string) func(string) string {
 }
 
 // follow has the agent look at the clock whenever somebody moves it.
-func (d *demo) follow(ctx context.Context) {
+func (d *demo) follow(ctx context.Context, app *App) {
 	for {
 		moved := d.Clock.Changed()
 		select {
 		case <-moved:
-			d.App.Look()
+			app.Look()
 		case <-ctx.Done():
 			return
 		}
@@ -176,11 +183,14 @@ func (d *demo) close() error {
 	}
 	d.closed = true
 	var err error
-	if d.cancel != nil {
-		d.cancel()
-		err = <-d.ended
+	if d.out != nil {
+		err = d.out.kill()
 	}
 	if d.App != nil {
+		if d.cancel != nil {
+			d.cancel()
+			err = errors.Join(err, <-d.ended)
+		}
 		err = errors.Join(err, d.App.Close())
 	}
 	if d.sim != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"deskmate/bot"
 	"deskmate/internal/slacksim"
 )
 
@@ -21,7 +22,7 @@ const (
 	eng      = "C0ENG"
 	leads    = "C0LEADS"
 	toAgent  = "<@" + agent + "> "
-	sceneMax = 20 * time.Second
+	sceneMax = 30 * time.Second
 )
 
 // story plays the product's main job in an emulated workspace and checks each
@@ -32,6 +33,7 @@ type story struct {
 	quiet  bool
 	clock  *slacksim.Clock
 	verify func(ctx context.Context) (string, error) // audits the ledger, says what it found
+	demo   *demo                                     // whose agent is killed and brought back
 	people map[string]*slacksim.Person
 	views  map[string]*slacksim.Watch
 	thread string // of the first scene, where the second goes on
@@ -59,6 +61,7 @@ func (s *story) run(ctx context.Context) error {
 		{"Ada asks it to remember something, in #eng", s.remember},
 		{"Ben asks in the same thread, without a mention", s.recall},
 		{"What is said in #leads stays in #leads", s.private},
+		{"What needs an approval waits for one, and outlives the process", s.approval},
 		{"Ben gives it a duty in #general", s.duty},
 		{"The clock moves on, and the duty is done", s.fires},
 		{"Everything it did is in the ledger, and the ledger verifies", s.audit},
@@ -141,6 +144,67 @@ func (s *story) private(ctx context.Context) error {
 		return fmt.Errorf("it does not know in #leads what it was told there: %w", err)
 	}
 	return nil
+}
+
+const released = "Release 2.1 is out"
+
+// approval has Ben ask for something that somebody else must approve. He cannot
+// do that himself, and while it waits, the agent's process is killed.
+func (s *story) approval(ctx context.Context) error {
+	if err := s.demo.askFirst(ctx, bot.ToolPost); err != nil {
+		return err
+	}
+	s.say("   (an admin has decided that `post` takes an approval of Ada's)\n")
+	var err error
+	if s.demo.out, err = s.demo.sendOut(ctx); err != nil {
+		return err
+	}
+	root, err := s.ask(ctx, ben, eng, "", toAgent+"post in #general: "+released, "Approval needed")
+	if err != nil {
+		return err
+	}
+	card, err := s.views[ben].Wait(ctx, func(m slacksim.Seen) bool {
+		return m.User == agent && m.Thread == root && strings.Contains(m.Text, "Approval needed")
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the card: %w", err)
+	}
+	s.say("   Ben presses Approve.\n")
+	if err := s.press(ctx, ben, card, bot.ButtonApprove); err != nil {
+		return err
+	}
+	no, err := s.views[ben].Wait(ctx, func(m slacksim.Seen) bool {
+		return m.User == agent && strings.Contains(m.Text, "somebody else has to approve")
+	})
+	if err != nil {
+		return fmt.Errorf("wait for Ben to be refused: %w", err)
+	}
+	s.say("   deskmate, to Ben: %s\n", s.plain(no.Text))
+	if err := s.demo.out.kill(); err != nil {
+		return err
+	}
+	s.demo.out = nil
+	s.say("   (the process is killed, and started again)\n")
+	if err := s.demo.bringBack(ctx); err != nil {
+		return err
+	}
+	s.say("   Ada presses Approve.\n")
+	if err := s.press(ctx, ada, card, bot.ButtonApprove); err != nil {
+		return err
+	}
+	m, err := s.views[ben].Wait(ctx, func(m slacksim.Seen) bool {
+		return m.User == agent && m.Channel == general && (m.Thread == "" || m.Thread == m.TS) && strings.Contains(m.Text, released)
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the post: %w", err)
+	}
+	s.say("   deskmate, in #general: %s\n", s.plain(m.Text))
+	return nil
+}
+
+// press has a person press a button of a message.
+func (s *story) press(ctx context.Context, who string, m slacksim.Seen, button string) error {
+	return s.people[who].Emulate(ctx, "interact", map[string]string{"user": who, "channel": m.Channel, "message_ts": m.TS, "action_id": button}, nil)
 }
 
 const dutyText = "Stand-up time"

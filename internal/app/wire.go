@@ -80,6 +80,7 @@ type App struct {
 	config   Config
 	log      zerolog.Logger
 	api      *bot.API
+	rules    identity.Access
 	gate     *identity.Gate
 	inbox    *bot.Inbox
 	outbox   *bot.Outbox
@@ -118,6 +119,9 @@ func New(ctx context.Context, c Config, o Options) (_ *App, err error) {
 	if _, err = a.Agents.Ensure(ctx, identity.Agent{
 		Workspace: a.Self.Workspace, User: a.Self.User, Name: c.AgentName, Charter: c.Charter, Sponsor: c.Sponsor,
 	}); err != nil {
+		return nil, err
+	}
+	if err = a.Access.Ensure(ctx, a.Self.Workspace, bot.KnownTools(bot.Toolbox{}.Tools())); err != nil {
 		return nil, err
 	}
 	model := o.Model
@@ -160,10 +164,10 @@ func (a *App) wire(model bot.Model, o Options) {
 	self := func(workspace string) (bot.Self, bool) { return a.Self, workspace == a.Self.Workspace }
 	a.people = bot.NewDirectory(a.api, bot.DirectoryOptions{Clock: o.Clock, SavePerson: a.savePerson, SaveChannel: a.saveChannel})
 	reader := bot.NewReader(a.api)
-	policy := identity.FixedPolicy{Channel: a.people.Membership}
 	box := bot.Toolbox{Reader: reader, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now}
-	policy.Tools, policy.Guests, policy.Manners = bot.ToolNames(box.Tools())
-	gate := identity.NewGate(a.DB, a.Ledger, policy, o.Crash)
+	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
+	gate := identity.NewGate(a.DB, a.Ledger, a.rules, o.Crash)
+	gate.Approvals.Grant = a.Access.GrantTx
 	a.gate = gate
 	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, KindOf: a.people.ChannelKind, Crash: o.Crash})
 	a.outbox = bot.NewOutbox(bot.OutboxOptions{
