@@ -45,7 +45,7 @@ func (e *Engine) book(tx *migrations.Tx, r Request, d Decision) error {
 	if err != nil {
 		return err
 	}
-	if t.set(r.At) != d.Set {
+	if t.set(r) != d.Set {
 		return fmt.Errorf("%w: the grants have changed", ErrSpent)
 	}
 	for _, id := range d.Grants {

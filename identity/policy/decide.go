@@ -88,7 +88,7 @@ func (t *toolSet) verdict(q *query) (string, []string, error) {
 
 // decision fills in what follows from a verdict.
 func (t *toolSet) decision(q *query, verdict string, ids []string) Decision {
-	d := Decision{Verdict: verdict, Policies: ids, Set: t.set(q.r.At)}
+	d := Decision{Verdict: verdict, Policies: ids, Set: t.set(q.r)}
 	var grants []*compiled
 	for _, id := range ids {
 		if c := t.byID[id]; c != nil {

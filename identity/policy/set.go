@@ -50,11 +50,12 @@ type toolSet struct {
 	entities types.EntityMap
 	resource types.EntityUID
 	texts    []string // names of arguments that are compared in Cedar
+	placed   bool     // some grant is for one channel or thread
 	head     string   // what is hashed beside the policies
 
 	mu          sync.Mutex
-	hash        string
-	from, until time.Time // when it is so: from the end of one grant to that of the next
+	hashes      map[string]string // by place
+	from, until time.Time         // when they are so: from the end of one grant to that of the next
 }
 
 // current returns the compiled policies of the workspace as they are now.
@@ -206,6 +207,7 @@ func (s *workspaceSet) narrow(tool, connection string) (*toolSet, error) {
 		}
 		t.byID[c.id] = c
 		t.texts = append(t.texts, c.texts...)
+		t.placed = t.placed || c.grant.elsewhere(Request{})
 		if channel, one := strings.CutPrefix(c.grant.Scope, "channel:"); one && c.effect != Deny {
 			named = append(named, channel)
 		}
@@ -222,20 +224,31 @@ func (s *workspaceSet) narrow(tool, connection string) (*toolSet, error) {
 	return t, nil
 }
 
-// set is the hash of what has a say at an instant: everything that the decision
-// could have gone by. Grants that have ended have none.
-func (t *toolSet) set(at time.Time) string {
+// mostHashes bounds how many places' hashes are kept.
+const mostHashes = 1000
+
+// set is the hash of what has a say on a request: everything that its decision
+// could have gone by. Grants that have ended have none, nor have those for
+// another channel or thread.
+func (t *toolSet) set(r Request) string {
+	place := ""
+	if t.placed {
+		place = r.Channel + " " + r.Thread
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.hash != "" && !at.Before(t.from) && (t.until.IsZero() || at.Before(t.until)) {
-		return t.hash
+	if r.At.Before(t.from) || !t.until.IsZero() && !r.At.Before(t.until) || len(t.hashes) > mostHashes {
+		t.hashes = nil
+	}
+	if h, ok := t.hashes[place]; ok {
+		return h
 	}
 	h := sha256.New()
 	_, _ = io.WriteString(h, t.head) // a hash does not fail
 	from, until := time.Time{}, time.Time{}
 	for _, c := range t.sorted {
 		if end := c.grant.ExpiresAt; !end.IsZero() {
-			if expired(c.grant, at) {
+			if expired(c.grant, r.At) {
 				if end.After(from) {
 					from = end
 				}
@@ -245,10 +258,23 @@ func (t *toolSet) set(at time.Time) string {
 				until = end
 			}
 		}
-		_, _ = fmt.Fprintf(h, "%d %s\n%d %s\n", len(c.id), c.id, len(c.text), c.text)
+		if !c.grant.elsewhere(r) {
+			_, _ = fmt.Fprintf(h, "%d %s\n%d %s\n", len(c.id), c.id, len(c.text), c.text)
+		}
 	}
-	t.hash, t.from, t.until = hex.EncodeToString(h.Sum(nil)), from, until
-	return t.hash
+	if t.hashes == nil {
+		t.hashes = map[string]string{}
+	}
+	t.from, t.until = from, until
+	t.hashes[place] = hex.EncodeToString(h.Sum(nil))
+	return t.hashes[place]
+}
+
+// elsewhere reports whether the grant is for one channel or thread, and not for
+// that of the request.
+func (g Grant) elsewhere(r Request) bool {
+	channel, one := strings.CutPrefix(g.Scope, "channel:")
+	return one && channel != r.Channel || g.Thread != "" && g.Thread != r.Thread
 }
 
 // authorize asks Cedar for one action. The ids are of the policies that made the

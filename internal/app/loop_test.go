@@ -22,6 +22,7 @@ type desk struct {
 	t     testing.TB
 	app   *App
 	clock *slacksim.Clock
+	base  string // of the workspace
 	ben   *slacksim.Person
 	ada   *slacksim.Person
 	gil   *slacksim.Person
@@ -41,7 +42,7 @@ func newDesk(t testing.TB, model modelsim.Handler, change func(a *App)) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{t: t, clock: clock, ben: slacksim.NewPerson(base, ben), ada: slacksim.NewPerson(base, ada), gil: slacksim.NewPerson(base, "U0GIL"), model: modelsim.New(model, modelsim.Options{})}
+	d := &desk{t: t, clock: clock, base: base, ben: slacksim.NewPerson(base, ben), ada: slacksim.NewPerson(base, ada), gil: slacksim.NewPerson(base, "U0GIL"), model: modelsim.New(model, modelsim.Options{})}
 	if d.view, err = d.ben.Watch(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func newDesk(t testing.TB, model modelsim.Handler, change func(a *App)) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.app, err = New(ctx, c, Options{Logger: zerolog.Nop()}); err != nil {
+	if d.app, err = New(ctx, c, Options{Logger: zerolog.Nop(), Clock: clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	if change != nil {
