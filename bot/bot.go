@@ -85,6 +85,7 @@ type Post struct {
 	RequesterKind string `json:"requester_kind"`
 	ChannelKind   string `json:"channel_kind"`
 	Tool          string `json:"tool,omitempty"`       // name under which the gate judges it; "" = reply
+	Ours          bool   `json:"ours,omitempty"`       // the words are ours: whom they mention, they mean
 	Card          *Card  `json:"card,omitempty"`       // shown in place of the text, which stays for notifications
 	UpdateKey     string `json:"update_key,omitempty"` // Key of an earlier post to edit in place, where its ts is not known yet
 

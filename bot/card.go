@@ -124,12 +124,12 @@ func approvalOutcome(a identity.Approval) string {
 	return why + "; ask again"
 }
 
-// approvalText is the card in one line, for notifications.
+// approvalText is the card in one line of Markdown, for notifications.
 func approvalText(a identity.Approval) string {
 	if a.State == identity.ApprovalPending {
 		return "Approval needed: `" + a.Tool + "`, asked for by <@" + a.Requester + ">"
 	}
-	return approvalTitle(a) + ", " + approvalOutcome(a)
+	return strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&").Replace(approvalTitle(a) + ", " + approvalOutcome(a))
 }
 
 func quorumWords(a identity.Approval) string {

@@ -167,6 +167,9 @@ func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 			if err != nil {
 				return l.interrupted(ctx, lease, t, faces, err)
 			}
+			if why := t.final(); why != "" {
+				return l.finish(ctx, lease, t, faces, nil, TurnFailed, "I stopped here: "+why+". "+t.didSoFar())
+			}
 			faces.worked(call.Name)
 			l.crash("turn:action")
 		}
@@ -343,6 +346,10 @@ func outcomeStep(call ToolCall, r identity.Result, err error) Step {
 	if err != nil {
 		o.Error = err.Error()
 		o.Unknown = errors.Is(err, identity.ErrUnknownOutcome)
+		var denied *identity.DeniedError
+		if errors.As(err, &denied) && denied.Final {
+			o.Final = strings.Join(denied.Reasons, "; ")
+		}
 	}
 	return Step{Kind: stepAction, CallID: call.ID, Outcome: o}
 }

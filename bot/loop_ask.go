@@ -95,7 +95,7 @@ func (l *Loop) cardPost(a identity.Approval, sponsor, key, channel, thread strin
 		kind = ChannelDirect
 	}
 	return Post{
-		Workspace: a.Workspace, Channel: channel, Thread: thread, Key: key, Text: approvalText(a), Card: &card, Turn: a.Turn, Cause: a.Cause,
+		Workspace: a.Workspace, Channel: channel, Thread: thread, Key: key, Text: approvalText(a), Ours: true, Card: &card, Turn: a.Turn, Cause: a.Cause,
 		Requester: a.Requester, RequesterKind: a.RequesterKind, ChannelKind: kind, Tool: ToolCard,
 	}
 }
@@ -202,7 +202,7 @@ func (l *Loop) Remind(tx *migrations.Tx, a identity.Approval) error {
 	text := fmt.Sprintf("Still waiting for a decision on `%s`: %s. Without one it ends %s.", a.Tool,
 		identity.ApproverWords(a.Approvers, sponsor), a.ExpiresAt.UTC().Format("2006-01-02 15:04 UTC"))
 	return l.Outbox.Queue(tx, Post{
-		Workspace: a.Workspace, Channel: a.Channel, Thread: a.Thread, Key: "approval:" + a.ID + ":reminder", Text: text, Turn: a.Turn, Cause: a.Cause,
+		Workspace: a.Workspace, Channel: a.Channel, Thread: a.Thread, Key: "approval:" + a.ID + ":reminder", Text: text, Ours: true, Turn: a.Turn, Cause: a.Cause,
 		Requester: a.Requester, RequesterKind: a.RequesterKind, ChannelKind: a.ChannelKind, Tool: ToolCard,
 	})
 }

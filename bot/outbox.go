@@ -80,7 +80,13 @@ func parts(p Post) []part {
 	if len(markdown) > maxText {
 		markdown = strings.ToValidUTF8(markdown[:maxText], "") + "\n\n(cut here: too long for Slack)"
 	}
-	texts := Split(Mrkdwn(markdown, p.Requester), partLimit)
+	allowed := []string{p.Requester}
+	if p.Ours {
+		for _, m := range token.FindAllStringSubmatch(markdown, -1) {
+			allowed = append(allowed, m[1][1:])
+		}
+	}
+	texts := Split(Mrkdwn(markdown, allowed...), partLimit)
 	all := make([]part, 0, len(texts))
 	for i, text := range texts {
 		one := part{Post: p, Mrkdwn: text}
@@ -236,7 +242,7 @@ func (o *Outbox) action(ctx context.Context, p Post, text string) identity.Actio
 	a := identity.Action{
 		Key: p.Key, Workspace: p.Workspace, Turn: p.Turn, Cause: p.Cause, Requester: p.Requester, RequesterKind: p.RequesterKind,
 		Channel: p.Channel, ChannelKind: p.ChannelKind, Thread: p.Thread, Target: p.Channel,
-		Tool: tool, Connection: ConnectionSlack, Class: identity.ClassWrite, Args: args, Manners: manners[tool], Owner: p.Duty, Others: p.Others,
+		Tool: tool, Connection: ConnectionSlack, Class: identity.ClassWrite, Args: args, Manners: manners[tool], Notice: tool == ToolNotice, Owner: p.Duty, Others: p.Others,
 	}
 	if p.CallArgs != nil { // made by a tool: judged as what was asked for, where it was asked for
 		a.Call, _, _ = strings.Cut(p.Key, "#")

@@ -28,8 +28,12 @@ type owed struct {
 // Handle sends what a channel is owed, in order. It is the task handler of kind
 // "outbox".
 func (o *Outbox) Handle(ctx context.Context, lease *task.Lease) (task.Result, error) {
+	suspended := false // then only notices to the admins go out
 	for range postsPerClaim {
-		row, ok, err := o.next(ctx, lease)
+		row, ok, err := o.next(ctx, lease, suspended)
+		if suspended && err == nil && !ok {
+			return task.Result{Again: o.o.DB.Now().Add(suspendedPause)}, nil
+		}
 		if err != nil || !ok {
 			return task.Result{}, err
 		}
@@ -38,7 +42,10 @@ func (o *Outbox) Handle(ctx context.Context, lease *task.Lease) (task.Result, er
 		switch {
 		case err == nil, errors.Is(err, errCancelled):
 		case errors.Is(err, identity.ErrSuspended):
-			return task.Result{Again: o.o.DB.Now().Add(suspendedPause)}, nil
+			if suspended {
+				return task.Result{Again: o.o.DB.Now().Add(suspendedPause)}, nil
+			}
+			suspended = true
 		case errors.As(err, &denied), errors.Is(err, identity.ErrUnknownOutcome), isFailed(err):
 			// The gate's last word, but for a row that was closed with the outcome.
 			if err := o.close(ctx, lease, row, err); err != nil {
@@ -57,12 +64,16 @@ func isFailed(err error) bool {
 	return errors.As(err, &failed) || isRefusal(err)
 }
 
-// next is the oldest queued row of the lease's channel.
-func (o *Outbox) next(ctx context.Context, lease *task.Lease) (owed, bool, error) {
+// next is the oldest queued row of the lease's channel, or the oldest notice.
+func (o *Outbox) next(ctx context.Context, lease *task.Lease, notices bool) (owed, bool, error) {
 	channel := lease.Key[len(OutboxKey(lease.Workspace, "")):]
 	var row owed
 	var body string
-	err := o.o.DB.QueryRow(ctx, `SELECT id, body FROM outbox WHERE workspace = $1 AND channel = $2 AND state = 'queued' ORDER BY id LIMIT 1`,
+	only := ""
+	if notices {
+		only = ` AND post_key LIKE 'notice:%'`
+	}
+	err := o.o.DB.QueryRow(ctx, `SELECT id, body FROM outbox WHERE workspace = $1 AND channel = $2 AND state = 'queued'`+only+` ORDER BY id LIMIT 1`,
 		lease.Workspace, channel).Scan(&row.id, &body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return owed{}, false, nil

@@ -22,6 +22,7 @@ const (
 	ToolStatus     = "status"
 	ToolProgress   = "progress"
 	ToolCard       = "approval_card"
+	ToolNotice     = "notice" // to the admins
 	ToolReadThread = "read_thread"
 	ToolReadChan   = "read_channel"
 )

@@ -67,6 +67,7 @@ type Outcome struct {
 	Result  identity.Result `json:"result"`
 	Error   string          `json:"error,omitempty"`
 	Unknown bool            `json:"unknown,omitempty"` // it may or may not have happened
+	Final   string          `json:"final,omitempty"`   // why the turn is to end here
 }
 
 // last is the event that the turn answers to at this moment: the newest message
@@ -151,6 +152,14 @@ func (t *Turn) unconfirmed() []string {
 		}
 	}
 	return names
+}
+
+// final is why the turn is to end with its newest outcome, "" if it is not.
+func (t *Turn) final() string {
+	if n := len(t.Steps); n > 0 && t.Steps[n-1].Outcome != nil {
+		return t.Steps[n-1].Outcome.Final
+	}
+	return ""
 }
 
 // sameJSON compares two JSON texts by value, so that spacing and key order do

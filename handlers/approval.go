@@ -45,7 +45,7 @@ func (h *Approvals) decide(ctx context.Context, key, channel string, p identity.
 func (h *Approvals) tell(ctx context.Context, key, channel string, p identity.Press, text string) error {
 	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
 		return h.Outbox.Queue(tx, bot.Post{
-			Workspace: p.Workspace, Channel: p.Person, Key: "press:" + key, Text: text, Cause: key, Requester: p.Person, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
+			Workspace: p.Workspace, Channel: p.Person, Key: "press:" + key, Text: text, Ours: true, Cause: key, Requester: p.Person, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
 		})
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"deskmate/identity/ledger"
+	"deskmate/identity/monitor"
 	"deskmate/migrations"
 )
 
@@ -49,6 +50,7 @@ type actionRow struct {
 	agent     string // the agent's user id
 	sponsor   string
 	suspended bool      // denied for the agent's state
+	final     bool      // denied, and with it the turn ends
 	approval  *Approval // that it waits for, or that it is done with
 }
 
@@ -56,7 +58,7 @@ type actionRow struct {
 func (r actionRow) lost() bool { return r.state == stateIntended && !r.fresh }
 
 func (r actionRow) refusal(a Action) error {
-	e := &DeniedError{Tool: a.Tool, Reasons: strings.Split(r.failure, "\n")}
+	e := &DeniedError{Tool: a.Tool, Reasons: strings.Split(r.failure, "\n"), Final: r.final}
 	if r.suspended {
 		e.cause = ErrSuspended
 	}
@@ -94,7 +96,7 @@ func (g *Gate) intend(ctx context.Context, a Action, d Decision, lost *actionRow
 			row.created = tx.Now()
 		}
 		switch {
-		case agent.State != StateActive:
+		case why != "" && agent.State != StateActive:
 			row.state, row.suspended = stateDenied, true
 			d = deny("agent-"+agent.State, why)
 		case why != "":
@@ -289,6 +291,10 @@ func (g *Gate) record(a Action, d Decision, call string, row actionRow) ledger.R
 	}
 	r.Fields[ledger.FieldPolicySet], r.Fields[ledger.FieldSponsor] = d.Set, row.sponsor
 	r.Fields[ledger.FieldPin], r.Fields[ledger.FieldCredential] = a.Pin, a.Credential
+	r.Fields[monitor.FieldConnection], r.Fields[monitor.FieldHost] = a.Connection, a.Host
+	if a.Manners {
+		r.Fields[monitor.FieldManners] = "true"
+	}
 	if row.approval != nil {
 		r.Fields[ledger.FieldApproval] = row.approval.ID
 		r.Fields[ledger.FieldApprovers] = strings.Join(row.approval.Approved(), " ")

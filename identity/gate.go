@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"deskmate/identity/ledger"
+	"deskmate/identity/monitor"
 	"deskmate/identity/policy"
 	"deskmate/migrations"
 )
@@ -21,7 +22,9 @@ type Gate struct {
 
 	// Approvals are the asks that this gate makes and uses.
 	Approvals *Approvals
-	flights   flights
+	// Monitor judges actions before they are decided; nil judges nothing.
+	Monitor *monitor.Monitor
+	flights flights
 
 	mu   sync.Mutex
 	keys map[string]*keyLock
@@ -95,7 +98,7 @@ const decideTries = 5
 
 // admit decides on the action and writes its intent, or the denial.
 func (g *Gate) admit(ctx context.Context, a Action, e Effect) (actionRow, error) {
-	d, err := g.decide(ctx, a)
+	d, final, err := g.judge(ctx, a)
 	// A decision that was cut short is none, and neither is it a no.
 	if ctx.Err() != nil {
 		return actionRow{}, ended(ctx, a)
@@ -107,6 +110,7 @@ func (g *Gate) admit(ctx context.Context, a Action, e Effect) (actionRow, error)
 	if err == nil && row.lost() {
 		row, err = g.reopen(ctx, a, e, d, row)
 	}
+	row.final = final
 	return row, err
 }
 

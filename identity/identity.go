@@ -49,6 +49,8 @@ type Action struct {
 	Others        []string // user ids of everybody else whose words it follows from: they cannot approve it either
 	Manners       bool     // the agent's own answers, status and progress: fixed words or the answer itself, where it works
 	Connection    string   // system that the tool belongs to
+	Host          string   // that a request goes to, "" for none
+	Notice        bool     // fixed words of ours to the admins, which a suspension does not hold back
 	Credential    string   // id of the credential that it will be done with, if any
 	Pin           string   // hash of the tool's definition, where a server gives it
 	Owner         bool     // the requester owns the duty that causes it
@@ -127,6 +129,7 @@ var (
 type DeniedError struct {
 	Tool    string
 	Reasons []string // why, for people
+	Final   bool     // the turn that asked for it is to end
 	cause   error    // ErrSuspended, or nil
 }
 

@@ -268,7 +268,7 @@ func (g *Gate) Recheck(ctx context.Context) error {
 
 // blocked says why an action may not be done at present, "" if it may.
 func blocked(a Action, agent Agent, stops []Stop) string {
-	if agent.State != StateActive {
+	if agent.State != StateActive && !(a.Notice && agent.State == StateSuspended) {
 		why := "the agent was " + agent.State + " by " + whoMention(agent.ChangedBy)
 		if agent.Reason != "" {
 			why += ": " + agent.Reason

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -276,7 +277,10 @@ func TestAnApprovalThatNobodyGivesEndsByItself(t *testing.T) {
 // A long text is one call with one approval, however many posts it takes.
 func TestOneApprovalCoversAllPartsOfACall(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("A line of some length that is posted. ", 400)
+	var long string
+	for i := range 400 {
+		long += fmt.Sprintf("This is line %d of a text that is posted. ", i)
+	}
 	d := newDesk(t, inTurn(calls("post", map[string]string{"channel": "#general", "text": long}), modelsim.Reply{Text: "Done."}), func(a *App) {
 		onlyBy(t, a, "post", policy.Grant{Effect: policy.Ask, Approvers: []string{"user:" + ada}})
 	})

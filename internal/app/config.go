@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"deskmate/identity/monitor"
 )
 
 // Config is everything that a running Deskmate is told from outside.
@@ -33,6 +35,10 @@ type Config struct {
 	AgentName string
 	Charter   string
 	Sponsor   string // Slack user id
+
+	AdminChannel string   // id of the channel that notices go to; "" is the sponsor
+	Monitor      []string // settings of detectors, detector.member=value
+	Canaries     []string // planted secrets that must never be sent
 
 	TurnSteps  int
 	TurnTokens int
@@ -105,6 +111,27 @@ var settings = []setting{
 		set: func(c *Config, v string) error { c.Charter = v; return nil }},
 	{name: "sponsor", env: "DESKMATE_SPONSOR", expects: "a Slack user id such as U012AB3CD", help: "the human who answers for the agent",
 		set: func(c *Config, v string) error { c.Sponsor = v; return prefixed(v, "U", "W") }},
+	{name: "admin_channel", env: "DESKMATE_ADMIN_CHANNEL", expects: "a channel id such as C012AB3CD", help: "where admins are told of what they should know (default: the sponsor, by direct message)",
+		set: func(c *Config, v string) error { c.AdminChannel = v; return prefixed(v, "C", "G") }},
+	{name: "monitor", env: "DESKMATE_MONITOR", expects: "settings such as loop.threshold=4; rate.off=true (docs/monitor.md)", help: "how the detectors of straying are set, separated by ;",
+		set: func(c *Config, v string) error {
+			for _, s := range strings.Split(v, ";") {
+				if s = strings.TrimSpace(s); s != "" {
+					c.Monitor = append(c.Monitor, s)
+				}
+			}
+			_, err := monitor.Config{}.Set(c.Monitor...)
+			return err
+		}},
+	{name: "canaries", env: "DESKMATE_CANARIES", secret: true, expects: "texts of at least 12 letters and digits, separated by commas", help: "planted secrets: whatever tries to send one suspends the agent",
+		set: func(c *Config, v string) error {
+			for _, s := range strings.Split(v, ",") {
+				if s = strings.TrimSpace(s); s != "" {
+					c.Canaries = append(c.Canaries, s)
+				}
+			}
+			return monitor.Config{Canaries: c.Canaries}.Validate()
+		}},
 	{name: "turn_steps", env: "DESKMATE_TURN_STEPS", fallback: "24", expects: "a whole number from 1 to 200", help: "model calls that one request may take",
 		set: func(c *Config, v string) error { return whole(&c.TurnSteps, v, 1, 200) }},
 	{name: "turn_tokens", env: "DESKMATE_TURN_TOKENS", fallback: "400000", expects: "a whole number from 1000 to 10000000", help: "tokens that one request may take",

@@ -15,6 +15,7 @@ import (
 	"deskmate/handlers"
 	"deskmate/identity"
 	"deskmate/identity/ledger"
+	"deskmate/identity/monitor"
 	"deskmate/identity/policy"
 	"deskmate/memory"
 	"deskmate/migrations"
@@ -81,6 +82,7 @@ type App struct {
 	log      zerolog.Logger
 	api      *bot.API
 	rules    identity.Access
+	notices  *bot.Notices
 	gate     *identity.Gate
 	inbox    *bot.Inbox
 	outbox   *bot.Outbox
@@ -130,7 +132,11 @@ func New(ctx context.Context, c Config, o Options) (_ *App, err error) {
 			return nil, err
 		}
 	}
-	a.wire(model, o)
+	watch, err := c.monitorConfig()
+	if err != nil {
+		return nil, err
+	}
+	a.wire(model, watch, o)
 	return a, nil
 }
 
@@ -160,7 +166,7 @@ func whoAmI(ctx context.Context, api *bot.API, log zerolog.Logger) (bot.Self, er
 }
 
 // wire makes the parts and joins them.
-func (a *App) wire(model bot.Model, o Options) {
+func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	self := func(workspace string) (bot.Self, bool) { return a.Self, workspace == a.Self.Workspace }
 	a.people = bot.NewDirectory(a.api, bot.DirectoryOptions{Clock: o.Clock, SavePerson: a.savePerson, SaveChannel: a.saveChannel})
 	reader := bot.NewReader(a.api)
@@ -168,12 +174,15 @@ func (a *App) wire(model bot.Model, o Options) {
 	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
 	gate := identity.NewGate(a.DB, a.Ledger, a.rules, o.Crash)
 	gate.Approvals.Grant = a.Access.GrantTx
+	watch.Raise, watch.Logger = gate.Raise, o.Logger
+	gate.Monitor = monitor.New(a.DB, a.Ledger, watch)
 	a.gate = gate
 	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, KindOf: a.people.ChannelKind, Crash: o.Crash})
 	a.outbox = bot.NewOutbox(bot.OutboxOptions{
 		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
 	})
 	box.Outbox = a.outbox
+	a.notices = &bot.Notices{Outbox: a.outbox, Channel: a.config.AdminChannel, Logger: o.Logger}
 	a.loop = &bot.Loop{
 		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
 		Model: model, Tools: box.Tools(), Limits: a.limits(), Faces: bot.DefaultFaces(), Logger: o.Logger, Crash: o.Crash,
@@ -294,6 +303,8 @@ func (a *App) Run(ctx context.Context) error {
 		return a.runner.Run(work)
 	})
 	g.Go(func() error { return a.gate.Watch(work) })
+	g.Go(func() error { return a.gate.Monitor.Follow(work) })
+	g.Go(func() error { return a.tell(work) })
 	g.Go(func() error { return a.Ledger.Run(books) })
 	if a.listener != nil {
 		g.Go(func() error { return a.serveHTTP(ctx) })
