@@ -92,8 +92,8 @@ type interaction struct {
 	} `json:"actions"`
 }
 
-// ParseInteraction reads an interaction payload. Only block_actions are ours so
-// far. The error is a *ParseError.
+// ParseInteraction reads an interaction payload. Presses of buttons and
+// forms that were sent are ours. The error is a *ParseError.
 func ParseInteraction(payload []byte, self func(workspace string) (Self, bool)) (Parsed, error) {
 	var i interaction
 	if err := json.Unmarshal(payload, &i); err != nil {
@@ -103,10 +103,11 @@ func ParseInteraction(payload []byte, self func(workspace string) (Self, bool)) 
 	switch {
 	case i.Type == "":
 		return Parsed{}, &ParseError{"interaction", "type", nil}
-	case i.Type != "block_actions":
+	case i.Type != "block_actions" && i.Type != "view_submission":
 		return Parsed{Ignored: what}, nil
 	case i.User.ID == "":
 		return Parsed{}, &ParseError{what, "user.id", nil}
+	case i.Type == "view_submission":
 	case len(i.Actions) == 0:
 		return Parsed{}, &ParseError{what, "actions", nil}
 	case i.Actions[0].ActionID == "":
@@ -118,6 +119,9 @@ func ParseInteraction(payload []byte, self func(workspace string) (Self, bool)) 
 	}
 	if _, ok := self(workspace); !ok {
 		return Parsed{Ignored: "workspace without an installation here"}, nil
+	}
+	if i.Type == "view_submission" {
+		return parseSubmission(payload, i, workspace)
 	}
 	a := i.Actions[0]
 	if a.Value == "" && a.SelectedOption != nil {

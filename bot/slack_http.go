@@ -106,15 +106,31 @@ func (h *HTTP) interactions(w http.ResponseWriter, r *http.Request, body []byte)
 	h.answer(w, r, p, err)
 }
 
-// commands acknowledges slash commands: the app has none yet.
-func (h *HTTP) commands(w http.ResponseWriter, r *http.Request, _ []byte) {
-	h.answer(w, r, Parsed{Ignored: "slash command"}, nil)
+func (h *HTTP) commands(w http.ResponseWriter, r *http.Request, body []byte) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		h.answer(w, r, Parsed{}, &ParseError{"slash command", "(all)", err})
+		return
+	}
+	payload, err := formCommand(form)
+	if err != nil {
+		h.answer(w, r, Parsed{}, &ParseError{"slash command", "(all)", err})
+		return
+	}
+	p, err := ParseCommand(payload, h.in.self)
+	h.answer(w, r, p, err)
 }
 
 func (h *HTTP) answer(w http.ResponseWriter, r *http.Request, p Parsed, parse error) {
-	if err := h.in.take(r.Context(), p, parse); err != nil {
+	answer, err := h.in.take(r.Context(), p, parse)
+	if err != nil {
 		http.Error(w, "the delivery could not be stored", http.StatusInternalServerError)
 		return
 	}
-	w.WriteHeader(http.StatusOK)
+	if answer == nil {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // Slack shows that no answer came
 }

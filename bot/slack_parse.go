@@ -26,7 +26,10 @@ type Parsed struct {
 	Event   *Event
 	Change  *Change
 	Action  *Action
-	Ignored string
+	Command *Command
+	// Submission is a form that was sent.
+	Submission *Submission
+	Ignored    string
 }
 
 // Change is something that happened to the workspace rather than in a

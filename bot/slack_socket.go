@@ -23,7 +23,14 @@ type Sinks struct {
 	Event  func(ctx context.Context, e Event) (stored bool, err error) // Inbox.Accept
 	Change func(ctx context.Context, c Change) error                   // nil: not of interest
 	Action func(ctx context.Context, a Action) error                   // nil: not of interest
+	// Command answers by itself. Form says what is wrong with a form, by field; none
+	// closes it. Both have answerTime.
+	Command func(ctx context.Context, c Command) error
+	Form    func(ctx context.Context, s Submission) (wrong map[string]string, err error)
 }
+
+// answerTime bounds the handling of what Slack wants answered within 3 s.
+const answerTime = 2500 * time.Millisecond
 
 // Counts says what became of deliveries since the start.
 type Counts struct {
@@ -50,11 +57,12 @@ func (in *intake) counts() Counts {
 // take hands on what was parsed. nil means that the delivery may be
 // acknowledged: it is durable, or Slack need not send it again. Whatever cannot
 // be understood is acknowledged as well, for Slack would send it for ever.
-func (in *intake) take(ctx context.Context, p Parsed, err error) error {
+// The answer goes with the acknowledgement; nil for none.
+func (in *intake) take(ctx context.Context, p Parsed, err error) (answer any, _ error) {
 	if err != nil {
 		in.bad.Add(1)
 		in.logger.Warn().Err(err).Msg("delivery not understood")
-		return nil
+		return nil, nil
 	}
 	stored := false
 	switch {
@@ -64,22 +72,34 @@ func (in *intake) take(ctx context.Context, p Parsed, err error) error {
 		stored, err = true, in.sinks.Change(ctx, *p.Change)
 	case p.Action != nil && in.sinks.Action != nil:
 		stored, err = true, in.sinks.Action(ctx, *p.Action)
+	case p.Command != nil && in.sinks.Command != nil:
+		ctx, cancel := context.WithTimeout(ctx, answerTime)
+		defer cancel()
+		stored, err = true, in.sinks.Command(ctx, *p.Command)
+	case p.Submission != nil && in.sinks.Form != nil:
+		ctx, cancel := context.WithTimeout(ctx, answerTime)
+		defer cancel()
+		var wrong map[string]string
+		stored = true
+		if wrong, err = in.sinks.Form(ctx, *p.Submission); len(wrong) > 0 {
+			answer = map[string]any{"response_action": "errors", "errors": wrong}
+		}
 	default:
 		in.ignored.Add(1)
 		in.logger.Debug().Str("what", p.Ignored).Msg("delivery ignored")
-		return nil
+		return nil, nil
 	}
 	switch {
 	case err != nil:
 		in.refused.Add(1)
 		in.logger.Error().Err(err).Msg("delivery not stored, so not acknowledged: Slack will send it again")
-		return err
+		return nil, err
 	case stored:
 		in.stored.Add(1)
 	default:
 		in.known.Add(1)
 	}
-	return nil
+	return answer, nil
 }
 
 // SocketOptions are what a Socket needs; zero numbers mean the usual ones.
@@ -128,7 +148,7 @@ type Socket struct {
 type delivery struct {
 	parsed Parsed
 	err    error
-	ack    func(ctx context.Context) error
+	ack    func(ctx context.Context, answer any) error
 }
 
 const (
@@ -279,13 +299,15 @@ func (s *Socket) event(ctx context.Context, n int, client *socketmode.Client, e 
 // dispatch parses an envelope and puts it into the lane of its thread, so that
 // what belongs together stays in order and the rest goes side by side.
 func (s *Socket) dispatch(ctx context.Context, client *socketmode.Client, r socketmode.Request) {
-	d := delivery{ack: func(ctx context.Context) error { return client.AckCtx(ctx, r.EnvelopeID, nil) }}
+	d := delivery{ack: func(ctx context.Context, answer any) error { return client.AckCtx(ctx, r.EnvelopeID, answer) }}
 	lane := r.EnvelopeID
 	switch r.Type {
 	case socketmode.RequestTypeEventsAPI:
 		d.parsed, d.err = ParseEvent(r.Payload, s.o.Self)
 	case socketmode.RequestTypeInteractive:
 		d.parsed, d.err = ParseInteraction(r.Payload, s.o.Self)
+	case socketmode.RequestTypeSlashCommands:
+		d.parsed, d.err = ParseCommand(r.Payload, s.o.Self)
 	default:
 		d.parsed = Parsed{Ignored: "envelope of type " + short(r.Type)}
 	}
@@ -305,10 +327,11 @@ func (s *Socket) dispatch(ctx context.Context, client *socketmode.Client, r sock
 func (s *Socket) work(ctx context.Context, lane <-chan delivery) {
 	for d := range lane {
 		// Without cancel: what was read is stored, also while the process ends.
-		if err := s.in.take(context.WithoutCancel(ctx), d.parsed, d.err); err != nil {
+		answer, err := s.in.take(context.WithoutCancel(ctx), d.parsed, d.err)
+		if err != nil {
 			continue
 		}
-		if err := d.ack(ctx); err != nil && ctx.Err() == nil {
+		if err := d.ack(ctx, answer); err != nil && ctx.Err() == nil {
 			s.o.Logger.Warn().Err(err).Msg("acknowledgement not sent")
 		}
 	}

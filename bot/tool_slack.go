@@ -22,7 +22,9 @@ const (
 	ToolStatus     = "status"
 	ToolProgress   = "progress"
 	ToolCard       = "approval_card"
-	ToolNotice     = "notice" // to the admins
+	ToolNotice     = "notice"  // to the admins
+	ToolWhisper    = "whisper" // to who typed a command
+	ToolForm       = "form"
 	ToolReadThread = "read_thread"
 	ToolReadChan   = "read_channel"
 )
