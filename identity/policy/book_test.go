@@ -272,6 +272,13 @@ func TestTheSetIsTheSameWhereverAndChangesWithWhatHasASay(t *testing.T) {
 	if got := set(one, ask()); got != first {
 		t.Error("a grant for other tools changed the set")
 	}
+	one.grant(g("7", Allow, scope("channel:C0OPS")))
+	one.grant(g("8", Allow, scope("channel:C0ENG"), thread("1.9")))
+	if got := set(one, ask()); got != first {
+		t.Error("grants for another channel and thread changed the set")
+	}
+	differs("in the other channel", set(one, ask(channel("C0OPS", "ops", "public"))))
+	differs("in the other thread", set(one, ask(func(r *Request) { r.Thread = "1.9" })))
 	differs("after one has ended", set(one, ask(at(noon))))
 	if got := set(one, ask(at(noon.Add(-1)))); got != first {
 		t.Error("just before, it is another")

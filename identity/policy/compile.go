@@ -199,10 +199,18 @@ func (c *compiled) addScope() error {
 			parts = append(parts, literal)
 		}
 		// A direct message has no name, and is no channel whatever the pattern.
-		name := fact("channel", "name")
-		c.add(stageScope, name.NotEqual(ast.String("")).And(name.Like(types.NewPattern(parts...))), why)
+		name, kind := fact("channel", "name"), fact("channel", "kind")
+		n := name.NotEqual(ast.String("")).And(name.Like(types.NewPattern(parts...)))
+		if c.effect == Deny { // a channel whose name is not known may be it
+			n = n.Or(is(name, "").And(kind.NotEqual(ast.String("im"))).And(kind.NotEqual(ast.String("mpim"))))
+		}
+		c.add(stageScope, n, why)
 	case "kind":
-		c.add(stageScope, is(fact("channel", "kind"), rest), why)
+		n := is(fact("channel", "kind"), rest)
+		if c.effect == Deny {
+			n = n.Or(is(fact("channel", "kind"), ""))
+		}
+		c.add(stageScope, n, why)
 	default:
 		return fmt.Errorf("compile grant %s: the scope %q is none", c.grant.ID, c.grant.Scope)
 	}

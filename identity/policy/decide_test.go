@@ -183,6 +183,9 @@ var cases = []struct {
 	{"a deny is not dodged by a list", []Grant{g("1", Allow), g("2", Deny, onlyRepo)}, ask(args(`{"repo": ["a/b"]}`)), Deny, "g_2", ""},
 	{"a deny is not dodged by broken arguments", []Grant{g("1", Allow), g("2", Deny, onlyRepo)}, ask(args(`{"repo": "c", "repo": "a/b"}`)), Deny, "g_2", ""},
 	{"a deny of one text", []Grant{g("1", Allow), g("2", Deny, onlyRepo)}, ask(args(`{"repo": "c/d"}`)), Allow, "g_1", ""},
+	{"a deny by a pattern where the name is not known", []Grant{g("1", Allow), g("2", Deny, scope("channels:ops-*"))}, ask(channel("C0ENG", "", "public")), Deny, "g_2", ""},
+	{"a deny by a pattern in a direct message", []Grant{g("1", Allow), g("2", Deny, scope("channels:*"))}, ask(channel("D0BEN", "", "im")), Allow, "g_1", ""},
+	{"a deny by a kind that is not known", []Grant{g("1", Allow), g("2", Deny, scope("kind:shared"))}, ask(channel("C0ENG", "eng", "")), Deny, "g_2", ""},
 	{"a deny that has ended", []Grant{g("1", Allow), g("2", Deny, ends(noon))}, ask(at(noon)), Allow, "g_1", ""},
 
 	// Rules that always hold.

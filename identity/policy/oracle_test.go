@@ -196,7 +196,7 @@ func randomRequest(r *rand.Rand, workspace string) (Request, sample) {
 	if maybe(r, 50) {
 		out.Groups = []string{"S0", "S1"}
 	}
-	where := pick(r, [3]string{"C0ENG", "eng-core", "public"}, [3]string{"C0LEADS", "leads", "private"}, [3]string{"D0BEN", "", "im"}, [3]string{"", "", ""})
+	where := pick(r, [3]string{"C0ENG", "eng-core", "public"}, [3]string{"C0LEADS", "leads", "private"}, [3]string{"D0BEN", "", "im"}, [3]string{"C0ENG", "", ""}, [3]string{"", "", ""})
 	out.Channel, out.ChannelName, out.ChannelKind = where[0], where[1], where[2]
 	if maybe(r, 25) {
 		to := pick(r, [2]string{"C0OPS", "public"}, [2]string{"C0LEADS", "private"}, [2]string{"U0ADA", "person"}, [2]string{"D0ADA", "im"})
@@ -212,7 +212,12 @@ func covered(g Grant, r Request) bool {
 // matches says whether a grant applies, limits left aside.
 func matches(g Grant, r Request, kind string, s sample) bool {
 	one := strings.HasPrefix(g.Scope, "channel:")
-	ok := covered(g, r) && g.RevokedAt.IsZero() && (g.ExpiresAt.IsZero() || r.At.Before(g.ExpiresAt)) && sampleScopes[g.Scope](r) &&
+	in := sampleScopes[g.Scope](r)
+	if g.Effect == Deny { // what is not known may be it
+		in = in || strings.HasPrefix(g.Scope, "kind:") && r.ChannelKind == "" ||
+			strings.HasPrefix(g.Scope, "channels:") && r.ChannelName == "" && r.ChannelKind != "im" && r.ChannelKind != "mpim"
+	}
+	ok := covered(g, r) && g.RevokedAt.IsZero() && (g.ExpiresAt.IsZero() || r.At.Before(g.ExpiresAt)) && in &&
 		(g.Thread == "" || g.Thread == r.Thread) && sampleHours[g.Hours](r.At)
 	for _, a := range g.Args {
 		fit := fitness(a, s)
