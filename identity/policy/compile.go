@@ -123,9 +123,9 @@ func covers(p *ast.Policy, tools []string) {
 			return
 		}
 		if c, ok := strings.CutSuffix(t, ".*"); ok {
-			all = append(all, ast.EntityUID(types.Ident(typeConnection), types.String(c)))
+			all = append(all, ast.Value(types.NewEntityUID(typeConnection, types.String(c))))
 		} else {
-			one = append(one, ast.EntityUID(types.Ident(typeTool), types.String(t)))
+			one = append(one, ast.Value(types.NewEntityUID(typeTool, types.String(t))))
 		}
 	}
 	// A set in Cedar has elements of one type.
