@@ -6,6 +6,8 @@
 // counts from the next decision on. It must never decide by text that was read,
 // and never let a decision depend on an earlier one, but for the uses that a
 // grant's limits count.
+//
+// Docs: docs/policy.md.
 package policy
 
 import (
