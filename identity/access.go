@@ -77,7 +77,7 @@ func (p Access) request(ctx context.Context, a Action) (policy.Request, error) {
 			return undecided("channel "+r.Target, err)
 		}
 	}
-	if a.RequesterKind == kindMember && !r.Manners {
+	if !r.Manners {
 		if r.Groups, err = p.Places.Groups(ctx, a.Workspace, a.Requester); err != nil {
 			return undecided("user groups of "+a.Requester, err)
 		}

@@ -7,7 +7,9 @@ import (
 
 func TestWhoMayGrantAndRevoke(t *testing.T) {
 	t.Parallel()
-	class := func(tool string) string { return map[string]string{"post": "write", "recall": "read", "mail": "external"}[tool] }
+	class := func(tool string) string {
+		return map[string]string{"post": "write", "recall": "read", "mail": "external"}[tool]
+	}
 	ada := Person{ID: "U0ADA", Kind: "member", Admin: true}
 	sponsor := Person{ID: "U0SPONSOR", Kind: "member", Sponsor: true}
 	manager := Person{ID: "U0BEN", Kind: "member", Manages: []string{"C0ENG"}}

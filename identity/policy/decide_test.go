@@ -203,9 +203,9 @@ var cases = []struct {
 	{"writing to a private channel", []Grant{g("1", Allow)}, ask(target("C0LEADS", "private", true)), Allow, "g_1", ""},
 
 	// What comes with the installation.
-	{"a member's built-in tool", nil, ask(tool("post", "slack", "write")), Allow, "builtin-slack", ""},
+	{"a member's built-in tool", nil, ask(tool("post", "slack", "write")), Allow, "builtin-post", ""},
 	{"a guest's built-in tool", nil, ask(tool("post", "slack", "write"), guest), Deny, "guests-named", ""},
-	{"a guest's built-in tool that is for guests", nil, ask(tool("read", "slack", "read"), guest), Allow, "builtin-slack", ""},
+	{"a guest's built-in tool that is for guests", nil, ask(tool("read", "slack", "read"), guest), Allow, "builtin-read", ""},
 	{"the same elsewhere", nil, ask(tool("read", "slack", "read"), guest, target("C0OPS", "public", true)), Deny, "guests-named", ""},
 	{"the same of another connection", nil, ask(tool("read", "evil", "read"), guest), Deny, "guests-named", ""},
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"deskmate/migrations"
 )
@@ -16,26 +15,21 @@ type BuiltinTool struct {
 	Guests           bool   // guests and outsiders may ask for it in the place itself
 }
 
-// Ensure makes the grants that come with the installation: for each connection
-// one, named builtin-CONNECTION, that lets full members ask for its tools
-// everywhere and does not end. It is called at each start and changes only what
-// is new: tools that the grant does not have yet. A grant that was revoked stays
-// so, and the connection's new tools with it.
+// Ensure makes the grants that come with the installation: for each tool one,
+// named builtin-TOOL, that lets full members ask for it everywhere and does not
+// end. It is called at each start and changes only what is new. A grant that was
+// revoked stays so.
 func (e *Engine) Ensure(ctx context.Context, workspace string, builtin []BuiltinTool) error {
 	err := e.db.Write(ctx, func(tx *migrations.Tx) error {
-		byConnection := map[string][]string{}
 		for _, t := range builtin {
-			if !goodName(t.Name) || !grantID.MatchString(builtinPrefix+t.Connection) {
+			if !goodName(t.Name) || !goodName(t.Connection) || !grantID.MatchString(builtinPrefix+t.Name) {
 				return fmt.Errorf("the tool %q of %q has no good name", t.Name, t.Connection)
 			}
 			if err := ensureTool(tx, workspace, t); err != nil {
 				return fmt.Errorf("store tool %s: %w", t.Name, err)
 			}
-			byConnection[t.Connection] = append(byConnection[t.Connection], t.Name)
-		}
-		for _, c := range sortedKeys(byConnection) {
-			if err := e.ensureGrant(tx, workspace, c, byConnection[c]); err != nil {
-				return fmt.Errorf("grant tools of %s: %w", c, err)
+			if err := e.ensureGrant(tx, workspace, t.Name); err != nil {
+				return fmt.Errorf("grant tool %s: %w", t.Name, err)
 			}
 		}
 		return nil
@@ -44,6 +38,27 @@ func (e *Engine) Ensure(ctx context.Context, workspace string, builtin []Builtin
 		return fmt.Errorf("ensure the grants of the installation: %w", err)
 	}
 	return nil
+}
+
+// Tools are the tools that the workspace knows, by name.
+func (e *Engine) Tools(ctx context.Context, workspace string) ([]BuiltinTool, error) {
+	rows, err := e.db.Query(ctx, `SELECT name, connection, class, guests FROM builtin_tools WHERE workspace = $1 ORDER BY name`, workspace)
+	if err != nil {
+		return nil, fmt.Errorf("list tools: %w", err)
+	}
+	defer rows.Close()
+	var all []BuiltinTool
+	for rows.Next() {
+		var t BuiltinTool
+		if err := rows.Scan(&t.Name, &t.Connection, &t.Class, &t.Guests); err != nil {
+			return nil, fmt.Errorf("list tools: %w", err)
+		}
+		all = append(all, t)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list tools: %w", err)
+	}
+	return all, nil
 }
 
 // ensureTool keeps what is known of a tool: it decides what guests may ask for.
@@ -65,34 +80,11 @@ func ensureTool(tx *migrations.Tx, workspace string, t BuiltinTool) error {
 	return changed(tx, workspace)
 }
 
-func (e *Engine) ensureGrant(tx *migrations.Tx, workspace, connection string, tools []string) error {
-	slices.Sort(tools)
-	tools = slices.Compact(tools)
-	g, err := loadGrant(tx, workspace, builtinPrefix+connection)
-	if errors.Is(err, ErrNoGrant) {
-		return e.insert(tx, System, Grant{ID: builtinPrefix + connection, Workspace: workspace, Effect: Allow, Tools: tools,
-			Scope: "workspace", Who: []string{Members}, Justification: "comes with the installation", GrantedBy: System, GrantedAt: tx.Now()})
-	}
-	if err != nil || !g.RevokedAt.IsZero() {
+func (e *Engine) ensureGrant(tx *migrations.Tx, workspace, tool string) error {
+	_, err := loadGrant(tx, workspace, builtinPrefix+tool)
+	if !errors.Is(err, ErrNoGrant) {
 		return err
 	}
-	had := len(g.Tools)
-	g.Tools = append(g.Tools, tools...)
-	slices.Sort(g.Tools)
-	if g.Tools = slices.Compact(g.Tools); len(g.Tools) == had {
-		return nil
-	}
-	if _, err := tx.Exec(`UPDATE grants SET tools = $1 WHERE workspace = $2 AND id = $3`, list(g.Tools), workspace, g.ID); err != nil {
-		return fmt.Errorf("store tools: %w", err)
-	}
-	return e.tell(tx, "grant.extended", System, g, map[string]string{})
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
+	return e.insert(tx, System, Grant{ID: builtinPrefix + tool, Workspace: workspace, Effect: Allow, Tools: []string{tool},
+		Scope: "workspace", Who: []string{Members}, Justification: "comes with the installation", GrantedBy: System, GrantedAt: tx.Now()})
 }

@@ -27,8 +27,8 @@ var fixedRules = []struct {
 		"it is not an answer of mine in the place where I work"},
 	{"guests-named", Deny, `forbid (principal, action, resource)
 		when { context.requester.kind != "member" }
-		unless { context.manners || resource.named.contains(context.channel.id)
-			|| (resource.guests && context.target.id == context.channel.id) };`, stageWho,
+		unless { context.manners || (context.target.id == context.channel.id
+			&& (resource.guests || resource.named.contains(context.channel.id))) };`, stageWho,
 		"only full members may ask for it, and %s did"},
 	{"no-bots", Deny, `forbid (principal, action, resource)
 		when { context.requester.kind == "bot" };`, stageWho,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -140,7 +141,7 @@ func pick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
 
 func maybe(r *rand.Rand, percent int) bool { return r.IntN(100) < percent }
 
-func keys[V any](m map[string]V) []string { return sortedKeys(m) }
+func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func randomGrant(r *rand.Rand, i int) Grant {
 	out := Grant{ID: fmt.Sprintf("g_%03d", i), Effect: pick(r, Allow, Allow, Allow, Ask, Ask, Ask, Ask, Deny), Scope: pick(r, keys(sampleScopes)...), Justification: "random"}
@@ -233,7 +234,7 @@ func matches(g Grant, r Request, kind string, s sample) bool {
 	}
 	if g.Effect != Deny && !one && kind != "member" {
 		here := r.Target == "" || r.Target == r.Channel
-		asked = g.ID == "builtin-slack" && r.Tool == "read" && here
+		asked = g.ID == "builtin-read" && r.Tool == "read" && here
 	}
 	return ok && asked
 }
@@ -288,7 +289,7 @@ func (w world) says(r Request, s sample) Decision {
 	if kind == "bot" {
 		forbids = append(forbids, "no-bots")
 	}
-	if kind != "member" && !r.Manners && !named && !(r.Tool == "read" && here) {
+	if kind != "member" && !r.Manners && !(here && (named || r.Tool == "read")) {
 		forbids = append(forbids, "guests-named")
 	}
 	if !r.TargetMember && (to == "" || !strings.Contains("DUW", to[:1])) {
@@ -353,7 +354,7 @@ func fill(t *testing.T, d *desk, r *rand.Rand, workspace string) world {
 	w := world{used: map[string][]time.Time{}}
 	err := d.db.Write(t.Context(), func(tx *migrations.Tx) error {
 		if maybe(r, 50) {
-			if _, err := d.e.RevokeTx(tx, workspace, "builtin-slack", "U0ADA", "random"); err != nil {
+			if _, err := d.e.RevokeTx(tx, workspace, "builtin-post", "U0ADA", "random"); err != nil {
 				return err
 			}
 		}

@@ -206,23 +206,27 @@ func TestEnsureMakesTheGrantsOfTheInstallationOnce(t *testing.T) {
 	}
 	ensure()
 	ensure()
-	if got, want := d.kinds(), []string{"grant.added", "grant.added"}; !slices.Equal(got, want) {
+	if got, want := d.kinds(), []string{"grant.added", "grant.added", "grant.added"}; !slices.Equal(got, want) {
 		t.Fatalf("ledger: got %v, want %v", got, want)
 	}
-	g, err := d.e.Get(ctx, team, "builtin-slack")
-	if err != nil || !slices.Equal(g.Tools, []string{"post", "read"}) || g.GrantedBy != System || !g.ExpiresAt.IsZero() || g.Justification != "comes with the installation" {
+	g, err := d.e.Get(ctx, team, "builtin-post")
+	if err != nil || !slices.Equal(g.Tools, []string{"post"}) || g.GrantedBy != System || !g.ExpiresAt.IsZero() || g.Justification != "comes with the installation" {
 		t.Fatalf("got %+v, %v", g, err)
 	}
-	if _, err := d.e.Revoke(ctx, team, "builtin-memory", "U0ADA", "no memory here"); err != nil {
+	if _, err := d.e.Revoke(ctx, team, "builtin-recall", "U0ADA", "no memory here"); err != nil {
 		t.Fatal(err)
 	}
-	tools = append(tools, BuiltinTool{"pin", "slack", "write", false}, BuiltinTool{"learn", "memory", "write", false})
+	tools = append(tools, BuiltinTool{"pin", "slack", "write", false})
 	ensure()
-	if g, err = d.e.Get(ctx, team, "builtin-slack"); err != nil || !slices.Equal(g.Tools, []string{"pin", "post", "read"}) {
+	if g, err = d.e.Get(ctx, team, "builtin-pin"); err != nil || !slices.Equal(g.Tools, []string{"pin"}) {
 		t.Errorf("a new tool: got %v, %v", g.Tools, err)
 	}
-	if g, err = d.e.Get(ctx, team, "builtin-memory"); err != nil || g.RevokedAt.IsZero() || !slices.Equal(g.Tools, []string{"recall"}) {
+	if g, err = d.e.Get(ctx, team, "builtin-recall"); err != nil || g.RevokedAt.IsZero() {
 		t.Errorf("what was revoked: got %+v, %v", g, err)
+	}
+	known, err := d.e.Tools(ctx, team)
+	if err != nil || !slices.Equal(known, []BuiltinTool{{"pin", "slack", "write", false}, {"post", "slack", "write", false}, {"read", "slack", "read", true}, {"recall", "memory", "read", true}}) {
+		t.Errorf("the tools are %v, %v", known, err)
 	}
 }
 

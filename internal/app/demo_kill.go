@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 
 	"deskmate/identity/policy"
@@ -97,15 +96,10 @@ func (o *outside) kill() error {
 func (d *demo) askFirst(ctx context.Context, tool string) error {
 	const why = "posts to other channels are looked at first"
 	workspace := d.App.Self.Workspace
-	own, err := d.App.Access.Revoke(ctx, workspace, "builtin-slack", ada, why)
-	if err != nil {
+	if _, err := d.App.Access.Revoke(ctx, workspace, "builtin-"+tool, ada, why); err != nil {
 		return err
 	}
-	rest := slices.DeleteFunc(slices.Clone(own.Tools), func(t string) bool { return t == tool })
-	if _, err := d.App.Access.Grant(ctx, ada, policy.Grant{Workspace: workspace, Effect: policy.Allow, Tools: rest, Scope: "workspace", Justification: "all but " + tool}); err != nil {
-		return err
-	}
-	_, err = d.App.Access.Grant(ctx, ada, policy.Grant{
+	_, err := d.App.Access.Grant(ctx, ada, policy.Grant{
 		Workspace: workspace, Effect: policy.Ask, Tools: []string{tool}, Scope: "workspace", Approvers: []string{policy.Sponsor, policy.Admins},
 		Justification: why,
 	})
