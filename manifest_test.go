@@ -98,12 +98,12 @@ var clientMethods = map[string]string{
 	"AddReactionContext": "reactions.add", "SetAssistantThreadsStatusContext": "assistant.threads.setStatus",
 	"GetUserInfoContext": "users.info", "GetUsersPaginated": "users.list",
 	"GetConversationInfoContext": "conversations.info", "GetConversationsContext": "conversations.list", "OpenConversationContext": "conversations.open",
-	"GetUsersInConversationContext": "conversations.members", "GetUserGroupMembersContext": "usergroups.users.list", "GetUserGroupsContext": "usergroups.list",
+	"GetUsersInConversationContext": "conversations.members", "OpenViewContext": "views.open", "PostEphemeralContext": "chat.postEphemeral", "GetUserGroupMembersContext": "usergroups.users.list", "GetUserGroupsContext": "usergroups.list",
 	"GetConversationRepliesContext": "conversations.replies", "GetConversationHistoryContext": "conversations.history",
 }
 
 // unscoped need no scope of a bot token.
-var unscoped = []string{"auth.test", "apps.connections.open", "chat.getPermalink"}
+var unscoped = []string{"auth.test", "apps.connections.open", "chat.getPermalink", "views.open"}
 
 // The manifest asks for the scopes that the code uses and no others.
 func TestManifestAsksForTheScopesInUse(t *testing.T) {

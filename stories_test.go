@@ -41,6 +41,7 @@ type stage struct {
 	// channel and thread of what was said last at the root of a channel, and the ts
 	// of what was said last.
 	channel, thread, said string
+	whispers              int // answers that the person had when the last command was typed
 }
 
 // Stories in testdata/stories: the built product, the emulator, several people.
@@ -61,7 +62,7 @@ func TestStories(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
-			"emulate": emulate, "tamper": tamper, "answers": answers, "until": until,
+			"emulate": emulate, "command": command, "whispered": whispered, "press": press, "submit": submit, "tamper": tamper, "answers": answers, "until": until,
 		},
 	})
 }
@@ -282,4 +283,96 @@ func tamper(ts *testscript.TestScript, _ bool, args []string) {
 	_, err = db.Exec(strings.Join(args, " "))
 	ts.Check(err)
 	ts.Check(db.Close())
+}
+
+// command PERSON CHANNEL TEXT: types /deskmate TEXT there.
+func command(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	if len(args) < 2 {
+		ts.Fatalf("usage: command PERSON CHANNEL [TEXT]")
+	}
+	s.whispers = s.countWhispers(args[0])
+	ts.Check(s.people[args[0]].Command(s.ctx, args[1], "/deskmate", mention(args[2:])))
+}
+
+func (s *stage) countWhispers(who string) (n int) {
+	for _, m := range s.views[who].All() {
+		if m.Only {
+			n++
+		}
+	}
+	return n
+}
+
+// whispered PERSON REGEXP: since the last command, the person sees a fitting answer
+// that only they see. Groups of the pattern become $1, $2 …
+func whispered(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	re, err := regexp.Compile("(?is)" + args[1])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		n, all := 0, []string{}
+		for _, m := range s.views[args[0]].All() {
+			if !m.Only {
+				continue
+			}
+			if n++; n <= s.whispers {
+				continue
+			}
+			all = append(all, m.Text)
+			if g := re.FindStringSubmatch(m.Text); g != nil {
+				for i, v := range g[1:] {
+					ts.Setenv(fmt.Sprintf("W%d", i+1), v)
+				}
+				ts.Logf("agent, to %s alone: %s", args[0], m.Text)
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ts.Fatalf("%s was not told %q alone, but %q", args[0], args[1], all)
+		}
+	}
+}
+
+// press PERSON BUTTON REGEXP: presses the button of the newest fitting message.
+func press(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	re, err := regexp.Compile("(?is)" + args[2])
+	ts.Check(err)
+	all := s.views[args[0]].All()
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].User == "U0DESKMATE" && re.MatchString(all[i].Text) {
+			ts.Check(s.people[args[0]].Press(s.ctx, all[i], args[1]))
+			return
+		}
+	}
+	ts.Fatalf("%s sees no message that fits %q", args[0], args[2])
+}
+
+// submit PERSON FORM BLOCK=VALUE…: sends the form that has opened; with ! in front
+// the app must find something wrong with it.
+func submit(ts *testscript.TestScript, neg bool, args []string) {
+	s := on(ts)
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	form, err := s.views[args[0]].Form(ctx, args[1])
+	ts.Check(err)
+	values := map[string]string{}
+	for _, a := range args[2:] {
+		name, value, _ := strings.Cut(a, "=")
+		values[name] = value
+	}
+	s.whispers = s.countWhispers(args[0])
+	wrong, err := s.people[args[0]].Submit(s.ctx, form, values)
+	ts.Check(err)
+	ts.Logf("errors: %v", wrong)
+	if neg != (len(wrong) > 0) {
+		ts.Fatalf("the form was answered with %v", wrong)
+	}
 }

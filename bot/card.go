@@ -217,6 +217,27 @@ func argLines(args string) (text string, folded bool) {
 	return strings.TrimRight(b.String(), "\n"), folded
 }
 
+// Verbatim are texts of a form that show a long text as it is.
+func Verbatim(title, text string) []string {
+	all := []string{title}
+	runes := []rune(strings.ReplaceAll(text, "`", "'"))
+	const most, parts = 2800, 20
+	for len(runes) > 0 && len(all) <= parts {
+		n := min(len(runes), most)
+		part := escape(string(runes[:n]))
+		for len(part) > 2*most { // escapes count
+			n /= 2
+			part = escape(string(runes[:n]))
+		}
+		runes = runes[n:]
+		all = append(all, "```"+part+"```")
+	}
+	if len(runes) > 0 {
+		all = append(all, fmt.Sprintf("(and %d more characters)", len(runes)))
+	}
+	return all
+}
+
 // quoteArg shows one argument as it is, not as markup.
 func quoteArg(value string, folded *bool) string {
 	n := utf8.RuneCountInString(value)

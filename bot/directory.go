@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ type Channel struct {
 	Name       string // without #, "" for direct messages
 	Kind       string // public, private, shared, im, mpim
 	With       string // the other person of a direct message
+	Creator    string // who made it
 	IsMember   bool   // the agent is in it
 	IsArchived bool
 }
@@ -155,6 +157,12 @@ func (d *Directory) Groups(ctx context.Context, workspace, person string) ([]str
 		return all, nil
 	})
 	return all[person], err
+}
+
+// IsIn reports whether somebody is in a channel, as Slack says now.
+func (d *Directory) IsIn(ctx context.Context, channel, person string) (bool, error) {
+	members, err := d.roster.members(ctx, channel)
+	return slices.Contains(members, person), err
 }
 
 // RequesterKind says what somebody is to this workspace: member, guest, outsider

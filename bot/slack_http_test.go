@@ -45,6 +45,8 @@ func TestHTTPDeliveries(t *testing.T) {
 	t.Parallel()
 	mention := envelope(`{"type":"app_mention","channel":"C1","user":"U0ADA","ts":"1700000000.000100","text":"<@U0BOT> hi"}`)
 	press := "payload=" + url.QueryEscape(`{"type":"block_actions","team":{"id":"T1"},"user":{"id":"U0ADA"},"actions":[{"action_id":"stop"}]}`)
+	form := "payload=" + url.QueryEscape(`{"type":"view_submission","team":{"id":"T1"},"user":{"id":"U0ADA"},"view":{"id":"V1","callback_id":"grant","private_metadata":"C1",
+		"state":{"values":{"tools":{"value":{"type":"multi_static_select","selected_options":[{"value":"post"},{"value":"react"}]}},"why":{"value":{"type":"plain_text_input","value":"fun"}}}}}}`)
 	for name, c := range map[string]struct {
 		path, secret, body string
 		age                time.Duration
@@ -61,7 +63,12 @@ func TestHTTPDeliveries(t *testing.T) {
 		"a malformed event is not sent again": {"/slack/events", signingSecret, `{"type":`, 0, nil, 200, Counts{Bad: 1}},
 		"a button":                            {"/slack/interactions", signingSecret, press, 0, nil, 200, Counts{Stored: 1}},
 		"an interaction without payload":      {"/slack/interactions", signingSecret, "a=b", 0, nil, 200, Counts{Bad: 1}},
-		"a command":                           {"/slack/commands", signingSecret, "command=%2Fx", 0, nil, 200, Counts{Ignored: 1}},
+		"a command":                           {"/slack/commands", signingSecret, "command=%2Fx&team_id=T1&channel_id=C1&user_id=U0ADA&text=help&trigger_id=1", 0, nil, 200, Counts{Stored: 1}},
+		"a command that cannot be taken":      {"/slack/commands", signingSecret, "command=%2Fx&team_id=T1&channel_id=C1&user_id=U0ADA&text=help&trigger_id=1", 0, errors.New("disk full"), 500, Counts{Refused: 1}},
+		"a command of another workspace":      {"/slack/commands", signingSecret, "command=%2Fx&team_id=T9&channel_id=C1&user_id=U0ADA", 0, nil, 200, Counts{Ignored: 1}},
+		"a command without a user":            {"/slack/commands", signingSecret, "command=%2Fx&team_id=T1&channel_id=C1", 0, nil, 200, Counts{Bad: 1}},
+		"a form":                              {"/slack/interactions", signingSecret, form, 0, nil, 200, Counts{Stored: 1}},
+		"a form without a name":               {"/slack/interactions", signingSecret, strings.Replace(form, "grant", "", 1), 0, nil, 200, Counts{Bad: 1}},
 		"too long":                            {"/slack/events", signingSecret, strings.Repeat("x", maxBody+1), 0, nil, 413, Counts{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,6 +76,18 @@ func TestHTTPDeliveries(t *testing.T) {
 			h := NewHTTP(HTTPOptions{SigningSecret: signingSecret, Self: selfOf, Sinks: Sinks{
 				Event:  func(context.Context, Event) (bool, error) { return true, c.fail },
 				Action: func(context.Context, Action) error { return c.fail },
+				Command: func(_ context.Context, got Command) error {
+					if got.Channel != "C1" || got.User != "U0ADA" || got.Text != "help" || got.Name != "/x" {
+						t.Errorf("the command is %+v", got)
+					}
+					return c.fail
+				},
+				Form: func(_ context.Context, got Submission) (map[string]string, error) {
+					if got.Form != "grant" || got.Metadata != "C1" || got.Values["tools"] != "post\nreact" || got.Values["why"] != "fun" {
+						t.Errorf("the form is %+v", got)
+					}
+					return nil, c.fail
+				},
 			}})
 			server := httptest.NewServer(h)
 			defer server.Close()

@@ -193,7 +193,7 @@ func toPerson(workspace string, u slack.User) Person {
 }
 
 func toChannel(c slack.Channel) Channel {
-	out := Channel{ID: c.ID, Name: clean(first(c.Name, c.NameNormalized)), IsMember: c.IsMember || c.IsIM || c.IsMpIM, IsArchived: c.IsArchived, With: c.User}
+	out := Channel{ID: c.ID, Name: clean(first(c.Name, c.NameNormalized)), IsMember: c.IsMember || c.IsIM || c.IsMpIM, IsArchived: c.IsArchived, With: c.User, Creator: c.Creator}
 	switch {
 	case c.IsIM:
 		out.Kind = ChannelDirect

@@ -105,7 +105,8 @@ func TestSocketAcknowledgesWhatItDoesNotKnow(t *testing.T) {
 		want     Counts
 	}{
 		"an unknown type of envelope": {`{"type":"hologram","envelope_id":"e1","payload":{}}`, true, Counts{Ignored: 1}},
-		"a slash command":             {`{"type":"slash_commands","envelope_id":"e1","payload":{"command":"/x"}}`, true, Counts{Ignored: 1}},
+		"a slash command":             {`{"type":"slash_commands","envelope_id":"e1","payload":{"command":"/x"}}`, true, Counts{Bad: 1}},
+		"a command nobody takes":      {`{"type":"slash_commands","envelope_id":"e1","payload":{"command":"/x","team_id":"T1","channel_id":"C1","user_id":"U1"}}`, true, Counts{Ignored: 1}},
 		"an unknown event":            {`{"type":"events_api","envelope_id":"e1","payload":` + envelope(`{"type":"hologram"}`) + `}`, true, Counts{Ignored: 1}},
 		"a malformed event":           {`{"type":"events_api","envelope_id":"e1","payload":` + envelope(`{"type":"message","user":7}`) + `}`, true, Counts{Bad: 1}},
 		"an event without channel":    {`{"type":"events_api","envelope_id":"e1","payload":` + envelope(`{"type":"message","user":"U1","ts":"1700000000.000100"}`) + `}`, true, Counts{Bad: 1}},

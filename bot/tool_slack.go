@@ -250,6 +250,15 @@ func (s slackTool) channel(ctx context.Context, c Call, name string) (string, er
 	return ch.ID, nil
 }
 
+// ChannelID reads a channel as Slack writes it, <#C…> or its id.
+func ChannelID(s string) (string, bool) {
+	m := channelForm.FindStringSubmatch(strings.TrimSpace(s))
+	if m == nil {
+		return "", false
+	}
+	return m[1] + m[3], true
+}
+
 // channelTarget is the channel that a call reaches, for the gate. What cannot be
 // resolved is left to Run, which says why; an empty target is where it was asked.
 func (s slackTool) channelTarget(c Call) string {

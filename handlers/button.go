@@ -23,6 +23,10 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 		return h.Inbox.StopThread(ctx, a)
 	case bot.ButtonApprove, bot.ButtonDeny, bot.ButtonThread:
 		return h.Approvals.press(ctx, a)
+	case bot.ButtonReason:
+		return h.Approvals.openReason(ctx, a)
+	case bot.ButtonArgs:
+		return h.Approvals.openArgs(ctx, a)
 	}
 	return nil
 }

@@ -376,3 +376,18 @@ func (g *Gate) Settled(ctx context.Context, workspace string, under []Under, mos
 		}
 	}
 }
+
+// UnderWords says what is known of an action that a stop met.
+func UnderWords(state string) string {
+	switch state {
+	case "done":
+		return "it took effect before it could be stopped"
+	case "cancelled", "denied":
+		return "confirmed: nothing happened"
+	case "failed":
+		return "it failed, nothing happened"
+	case "unknown":
+		return "NOT CONFIRMED: nobody can tell whether it took effect; please check"
+	}
+	return "not settled yet: a server that is running will record it"
+}

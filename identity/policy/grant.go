@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -254,4 +255,21 @@ func list[T any](values []T) string {
 	}
 	b, _ := json.Marshal(values) // strings and numbers that Check has seen: cannot fail
 	return string(b)
+}
+
+// Covers reports whether the grant's scope takes in a channel, whoever asks.
+func (g Grant) Covers(channel, name, kind string) bool {
+	word, value, _ := strings.Cut(g.Scope, ":")
+	switch word {
+	case "workspace":
+		return true
+	case "channel":
+		return value == channel
+	case "kind":
+		return value == kind
+	case "channels":
+		ok, err := path.Match(value, name)
+		return err == nil && ok && name != ""
+	}
+	return false
 }

@@ -153,27 +153,12 @@ func (c *agentSuspend) print(r *run, did stopped) error {
 		return err
 	}
 	for _, u := range did.Under {
-		fmt.Fprintf(r.Out, "  was under way: %s in %s for %s: %s\n", u.Tool, u.Channel, u.Requester, underWords(u.State))
+		fmt.Fprintf(r.Out, "  was under way: %s in %s for %s: %s\n", u.Tool, u.Channel, u.Requester, identity.UnderWords(u.State))
 	}
 	if len(did.Under) == 0 {
 		fmt.Fprintln(r.Out, "Nothing was under way.")
 	}
 	return nil
-}
-
-// underWords says what is known of an action that a stop met.
-func underWords(state string) string {
-	switch state {
-	case "done":
-		return "it took effect before it could be stopped"
-	case "cancelled", "denied":
-		return "confirmed: nothing happened"
-	case "failed":
-		return "it failed, nothing happened"
-	case "unknown":
-		return "NOT CONFIRMED: nobody can tell whether it took effect; please check"
-	}
-	return "not settled yet: a server that is running will record it"
 }
 
 type agentResume struct {

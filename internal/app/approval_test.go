@@ -70,7 +70,7 @@ func (d *desk) cardIn(thread string) slacksim.Seen {
 
 func (d *desk) press(p *slacksim.Person, m slacksim.Seen, button string) {
 	d.t.Helper()
-	if err := p.Emulate(context.Background(), "interact", map[string]string{"user": p.ID(), "channel": m.Channel, "message_ts": m.TS, "action_id": button}, nil); err != nil {
+	if err := p.Press(context.Background(), m, button); err != nil {
 		d.t.Fatal(err)
 	}
 }

@@ -170,7 +170,7 @@ func (s *story) approval(ctx context.Context) error {
 		return fmt.Errorf("wait for the card: %w", err)
 	}
 	s.say("   Ben presses Approve.\n")
-	if err := s.press(ctx, ben, card, bot.ButtonApprove); err != nil {
+	if err := s.people[ben].Press(ctx, card, bot.ButtonApprove); err != nil {
 		return err
 	}
 	no, err := s.views[ben].Wait(ctx, func(m slacksim.Seen) bool {
@@ -189,7 +189,7 @@ func (s *story) approval(ctx context.Context) error {
 		return err
 	}
 	s.say("   Ada presses Approve.\n")
-	if err := s.press(ctx, ada, card, bot.ButtonApprove); err != nil {
+	if err := s.people[ada].Press(ctx, card, bot.ButtonApprove); err != nil {
 		return err
 	}
 	m, err := s.views[ben].Wait(ctx, func(m slacksim.Seen) bool {
@@ -200,11 +200,6 @@ func (s *story) approval(ctx context.Context) error {
 	}
 	s.say("   deskmate, in #general: %s\n", s.plain(m.Text))
 	return nil
-}
-
-// press has a person press a button of a message.
-func (s *story) press(ctx context.Context, who string, m slacksim.Seen, button string) error {
-	return s.people[who].Emulate(ctx, "interact", map[string]string{"user": who, "channel": m.Channel, "message_ts": m.TS, "action_id": button}, nil)
 }
 
 const dutyText = "Stand-up time"

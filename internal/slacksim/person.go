@@ -119,6 +119,14 @@ type Seen struct {
 	User    string
 	Text    string
 	Deleted bool
+	Only    bool // only this person sees it
+}
+
+// Form is a modal that opened for a person.
+type Form struct {
+	ID         string          `json:"id"`
+	CallbackID string          `json:"callback_id"`
+	Blocks     json.RawMessage `json:"blocks"`
 }
 
 // Watch is what a person has seen since it began, kept up to date by the
@@ -126,6 +134,7 @@ type Seen struct {
 type Watch struct {
 	mu   sync.Mutex
 	seen []Seen
+	form *Form         // the newest
 	news chan struct{} // closed and replaced at each change
 	end  error
 }
@@ -167,6 +176,7 @@ func (w *Watch) read(r *bufio.Reader) {
 			Type    string `json:"type"`
 			Channel string `json:"channel"`
 			TS      string `json:"ts"`
+			View    *Form  `json:"view"`
 			Message struct {
 				TS       string `json:"ts"`
 				ThreadTS string `json:"thread_ts"`
@@ -179,6 +189,13 @@ func (w *Watch) read(r *bufio.Reader) {
 		}
 		s := Seen{Channel: e.Channel, TS: e.Message.TS, Thread: e.Message.ThreadTS, User: e.Message.User, Text: e.Message.Text}
 		switch e.Type {
+		case "view":
+			if e.View != nil && e.View.ID != "" {
+				w.change(func() { w.form = e.View })
+			}
+		case "ephemeral":
+			s.Only = true
+			w.change(func() { w.seen = append(w.seen, s) })
 		case "message":
 			w.change(func() { w.seen = append(w.seen, s) })
 		case "changed":
@@ -249,4 +266,95 @@ func (p *Person) Disarm(ctx context.Context) error {
 		return fmt.Errorf("disarm faults: %w", err)
 	}
 	return p.do(req, "faults", nil)
+}
+
+// Command types a slash command in a channel.
+func (p *Person) Command(ctx context.Context, channel, command, text string) error {
+	return p.Emulate(ctx, "command", map[string]string{"user": p.id, "channel": channel, "command": command, "text": text}, nil)
+}
+
+// Press presses a button of a message.
+func (p *Person) Press(ctx context.Context, m Seen, button string) error {
+	return p.Emulate(ctx, "interact", map[string]string{"user": p.id, "channel": m.Channel, "message_ts": m.TS, "action_id": button}, nil)
+}
+
+// Form waits for a form whose callback_id is id.
+func (w *Watch) Form(ctx context.Context, id string) (Form, error) {
+	for {
+		w.mu.Lock()
+		form, news, end := w.form, w.news, w.end
+		w.mu.Unlock()
+		if form != nil && form.CallbackID == id {
+			return *form, nil
+		}
+		if end != nil {
+			return Form{}, end
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return Form{}, context.Cause(ctx)
+		}
+	}
+}
+
+// Submit sends a form with the given values, by block; the others are what the
+// form began with. Lists are separated by commas. It returns what the app says is
+// wrong, by block.
+func (p *Person) Submit(ctx context.Context, f Form, values map[string]string) (map[string]string, error) {
+	var blocks []struct {
+		BlockID string `json:"block_id"`
+		Element struct {
+			Type           string          `json:"type"`
+			ActionID       string          `json:"action_id"`
+			InitialValue   string          `json:"initial_value"`
+			InitialOption  json.RawMessage `json:"initial_option"`
+			InitialOptions json.RawMessage `json:"initial_options"`
+			InitialUsers   []string        `json:"initial_users"`
+		} `json:"element"`
+	}
+	if err := json.Unmarshal(f.Blocks, &blocks); err != nil {
+		return nil, fmt.Errorf("read form: %w", err)
+	}
+	state := obj{}
+	for _, b := range blocks {
+		if b.Element.Type == "" {
+			continue
+		}
+		given, ok := values[b.BlockID]
+		v := obj{"type": b.Element.Type}
+		option := func(s string) obj { return obj{"value": s, "text": obj{"type": "plain_text", "text": s}} }
+		switch {
+		case b.Element.Type == "plain_text_input":
+			v["value"] = b.Element.InitialValue
+			if ok {
+				v["value"] = given
+			}
+		case b.Element.Type == "static_select":
+			v["selected_option"] = b.Element.InitialOption
+			if ok {
+				v["selected_option"] = option(given)
+			}
+		case b.Element.Type == "multi_static_select":
+			v["selected_options"] = b.Element.InitialOptions
+			if ok {
+				var all []obj
+				for _, s := range strings.Split(given, ",") {
+					all = append(all, option(s))
+				}
+				v["selected_options"] = all
+			}
+		case b.Element.Type == "multi_users_select":
+			v["selected_users"] = b.Element.InitialUsers
+			if ok {
+				v["selected_users"] = strings.Split(given, ",")
+			}
+		}
+		state[b.BlockID] = obj{b.Element.ActionID: v}
+	}
+	var out struct {
+		Errors map[string]string `json:"errors"`
+	}
+	err := p.Emulate(ctx, "view", obj{"user": p.id, "type": "view_submission", "view_id": f.ID, "values": state}, &out)
+	return out.Errors, err
 }
