@@ -85,7 +85,7 @@ func (m *Monitor) advance(ctx context.Context, w *watched, last bool) error {
 	}
 	pending := slices.Clone(w.pending)
 	now := m.db.Now()
-	due := len(pending) > 0 || w.state.next-w.saved >= saveAfter || w.state.next > w.saved && (last || now.Sub(w.savedAt) >= saveEvery)
+	due := len(pending) > 0 || w.unsaved || w.state.next-w.saved >= saveAfter || w.state.next > w.saved && (last || now.Sub(w.savedAt) >= saveEvery)
 	var text []byte
 	position, gap := w.state.next, w.gap
 	if due {
@@ -107,6 +107,7 @@ func (m *Monitor) advance(ctx context.Context, w *watched, last bool) error {
 		}
 	}
 	save := func(tx *migrations.Tx) error { return m.save(tx, w.name, position, string(text), gap) }
+	ctx = context.WithoutCancel(ctx) // what was raised is noted
 	err = m.db.Write(ctx, func(tx *migrations.Tx) error {
 		for _, f := range pending {
 			if _, err := m.Note(tx, f); err != nil {
@@ -128,7 +129,7 @@ func (m *Monitor) advance(ctx context.Context, w *watched, last bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pending = slices.Delete(w.pending, 0, len(pending))
-	w.saved, w.savedAt, w.gapKept = position, now, gap != ""
+	w.saved, w.savedAt, w.unsaved, w.gapKept = position, now, false, gap != ""
 	return nil
 }
 
@@ -226,7 +227,7 @@ func (m *Monitor) load(ctx context.Context, w *watched) error {
 	}
 	w.state, w.silent, w.known, w.loaded = s, silent, position, true
 	w.gap, w.gapSeq, w.gapKept = gap, position, gap != ""
-	w.saved, w.savedAt = position, m.db.Now()
+	w.saved, w.savedAt, w.unsaved = position, m.db.Now(), none || form != m.c.form()
 	return nil
 }
 

@@ -124,6 +124,7 @@ type watched struct {
 	known   int64     // what is missing before this one was accepted
 	gap     string    // what is missing of the ledger, "" if nothing is
 	gapSeq  int64     // entry where it was noticed
+	unsaved bool      // the store has no statistics of this form yet
 	gapKept bool      // the gap is in the store, and so it can be accepted there
 	pending []Finding // that only showed in the ledger, and that Follow has to raise
 	saved   int64     // position in the store
@@ -148,7 +149,7 @@ func (m *Monitor) Before(ctx context.Context, f Facts) (Response, []Finding, err
 	if m.broken != nil {
 		return Ask, nil, m.broken
 	}
-	if f.Manners || m.c.manners[f.Tool] {
+	if f.Manners {
 		return None, nil, nil // the agent must be able to say what it may not do
 	}
 	if f.At.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"deskmate/identity/ledger"
@@ -12,7 +13,7 @@ import (
 // Summary is what a replay found.
 type Summary struct {
 	Entries int64            `json:"entries"` // that were in range
-	Actions int64            `json:"actions"` // of those, intents and denials, but for the agent's manners
+	Actions int64            `json:"actions"` // of those, the ones that were judged: all that policy did not deny, but for the agent's manners
 	Found   map[string]Count `json:"found"`   // by detector
 }
 
@@ -20,6 +21,12 @@ type Summary struct {
 type Count struct {
 	Findings int64 `json:"findings"` // as they would have been noted
 	Entries  int64 `json:"entries"`  // on which it fired: with a response, so many actions would have met it
+}
+
+// judged reports whether an entry is of an action that the gate asks the monitor
+// about: any that policy itself did not deny.
+func judged(r ledger.Record) bool {
+	return r.Kind == ledger.KindIntent || r.Kind == ledger.KindDenied && (ours(r.Reasons) || slices.Contains(r.Reasons, "limit"))
 }
 
 // Replay has the detectors of c run over the ledger from an empty state, as they
@@ -79,7 +86,7 @@ func (m *Monitor) Replay(ctx context.Context, workspace string, c Config, from, 
 				out.Entries++
 			}
 			var found []Finding
-			if f := rules.factsOf(r, e.At); (r.Kind == ledger.KindIntent || r.Kind == ledger.KindDenied) && !f.Manners {
+			if f := rules.factsOf(r, e.At); judged(r) && !f.Manners {
 				if e.Seq >= from {
 					out.Actions++
 				}

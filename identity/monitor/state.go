@@ -68,12 +68,13 @@ func decodeState(text string, next int64) (*state, error) {
 	return s, nil
 }
 
-// factsOf are the facts of an action as its entry has them.
+// factsOf are the facts of an action as its entry has them. Entries from before
+// FieldManners was recorded have manners by the name of the tool.
 func (c *compiled) factsOf(r ledger.Record, at time.Time) Facts {
 	return Facts{
 		Workspace: r.Workspace, Turn: r.Turn, Thread: r.Thread, Action: r.Action, Tool: r.Tool, Connection: r.Fields[FieldConnection],
 		Host: r.Fields[FieldHost], Class: r.Class, Requester: r.Requester, Channel: r.Channel, Target: r.Target, Call: r.Fields[ledger.FieldCall],
-		Manners: r.Fields[FieldManners] == "true" || c.manners[r.Tool], At: at,
+		Manners: r.Fields[FieldManners] == "true" || c.manners[r.Tool] && (r.Target == "" || r.Target == r.Channel), At: at,
 	}
 }
 
