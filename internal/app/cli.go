@@ -42,6 +42,7 @@ type cli struct {
 	Audit     auditCommand     `cmd:"" help:"Read and verify the ledger."`
 	Duty      dutyCommand      `cmd:"" help:"List and steer duties."`
 	Memory    memoryCommand    `cmd:"" help:"List, search, export and forget what the agent knows."`
+	Monitor   monitorCommand   `cmd:"" help:"What the monitor noticed, its thresholds, and what other thresholds would have noticed."`
 	Agent     agentCommand     `cmd:"" help:"Show, suspend and resume the agent."`
 	Approval  approvalCommand  `cmd:"" help:"List, show and deny what waits for a human's decision."`
 	Backup    backupCommand    `cmd:"" help:"Copy the store to a file, while it is in use."`

@@ -113,9 +113,9 @@ var settings = []setting{
 		set: func(c *Config, v string) error { c.Sponsor = v; return prefixed(v, "U", "W") }},
 	{name: "admin_channel", env: "DESKMATE_ADMIN_CHANNEL", expects: "a channel id such as C012AB3CD", help: "where admins are told of what they should know (default: the sponsor, by direct message)",
 		set: func(c *Config, v string) error { c.AdminChannel = v; return prefixed(v, "C", "G") }},
-	{name: "monitor", env: "DESKMATE_MONITOR", expects: "settings such as loop.threshold=4; rate.off=true (docs/monitor.md)", help: "how the detectors of straying are set, separated by ;",
+	{name: "monitor", env: "DESKMATE_MONITOR", expects: "settings such as loop.threshold=4, separated by commas", help: "how the detectors of straying differ from their defaults; 'deskmate monitor config' lists them",
 		set: func(c *Config, v string) error {
-			for _, s := range strings.Split(v, ";") {
+			for _, s := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ';' }) {
 				if s = strings.TrimSpace(s); s != "" {
 					c.Monitor = append(c.Monitor, s)
 				}

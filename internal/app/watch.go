@@ -12,7 +12,8 @@ import (
 
 // monitorConfig is how the detectors are set.
 func (c Config) monitorConfig() (monitor.Config, error) {
-	m, err := monitor.Config{Canaries: c.Canaries}.Set(c.Monitor...)
+	_, _, manners := bot.ToolNames(nil)
+	m, err := monitor.Config{Canaries: c.Canaries, Manners: manners}.Set(c.Monitor...)
 	if err != nil {
 		return m, fmt.Errorf("set monitor: %w", err)
 	}
