@@ -340,19 +340,25 @@ func whispered(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// press PERSON BUTTON REGEXP: presses the button of the newest fitting message.
+// press PERSON BUTTON REGEXP: presses the button of the newest fitting message,
+// once there is one.
 func press(ts *testscript.TestScript, _ bool, args []string) {
 	s := on(ts)
 	re, err := regexp.Compile("(?is)" + args[2])
 	ts.Check(err)
-	all := s.views[args[0]].All()
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].User == "U0DESKMATE" && re.MatchString(all[i].Text) {
-			ts.Check(s.people[args[0]].Press(s.ctx, all[i], args[1]))
-			return
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	fits := func(m slacksim.Seen) bool { return m.User == "U0DESKMATE" && re.MatchString(m.Text) }
+	m, err := s.views[args[0]].Wait(ctx, fits)
+	if err != nil {
+		ts.Fatalf("%s sees no message that fits %q: %v", args[0], args[2], err)
+	}
+	for _, newer := range s.views[args[0]].All() {
+		if fits(newer) {
+			m = newer
 		}
 	}
-	ts.Fatalf("%s sees no message that fits %q", args[0], args[2])
+	ts.Check(s.people[args[0]].Press(s.ctx, m, args[1]))
 }
 
 // submit PERSON FORM BLOCK=VALUE…: sends the form that has opened; with ! in front
