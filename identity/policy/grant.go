@@ -273,3 +273,8 @@ func (g Grant) Covers(channel, name, kind string) bool {
 	}
 	return false
 }
+
+// Names reports whether the grant is for a tool, by its name or by all of them.
+func (g Grant) Names(tool string) bool {
+	return slices.Contains(g.Tools, tool) || slices.Contains(g.Tools, "*")
+}

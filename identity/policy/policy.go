@@ -61,14 +61,14 @@ type Request struct {
 
 // Decision is what policy says of a request.
 type Decision struct {
-	Verdict   string
-	Policies  []string      // ids of the policies that made it
-	Reasons   []string      // why, for people; empty for a plain allow
-	Approvers []string      // for ask: who may approve, in the words of Grant.Approvers; the strictest set among the grants
-	Quorum    int           // for ask: how many of them
-	TTL       time.Duration // for ask: how long they have
-	Grants    []string      // ids of the grants behind it that count uses
-	Set       string        // hash of all policies that have a say on the tool: changes whenever one of them does
+	Verdict   string        `json:"verdict"`
+	Policies  []string      `json:"policies"`            // ids of the policies that made it
+	Reasons   []string      `json:"reasons,omitempty"`   // why, for people; empty for a plain allow
+	Approvers []string      `json:"approvers,omitempty"` // for ask: who may approve, in the words of Grant.Approvers; the strictest set among the grants
+	Quorum    int           `json:"quorum,omitempty"`    // for ask: how many of them
+	TTL       time.Duration `json:"ttl,omitempty"`       // for ask: how long they have
+	Grants    []string      `json:"grants,omitempty"`    // ids of the grants behind it that count uses
+	Set       string        `json:"set"`                 // hash of all policies that have a say on the tool: changes whenever one of them does
 }
 
 // Grant is one permission: tools × scope × who may ask × effect × limits.

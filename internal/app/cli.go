@@ -39,6 +39,7 @@ type cli struct {
 	Serve     serveCommand     `cmd:"" help:"Run the agent in a real workspace."`
 	Workspace workspaceCommand `cmd:"" help:"The Slack emulator alone, for any Slack client."`
 	Doctor    doctorCommand    `cmd:"" help:"Look at a store and say what is well and what is not."`
+	Access    accessCommand    `cmd:"" help:"See, grant, revoke and explain what the agent may do; as a file too."`
 	Audit     auditCommand     `cmd:"" help:"Read and verify the ledger."`
 	Duty      dutyCommand      `cmd:"" help:"List and steer duties."`
 	Memory    memoryCommand    `cmd:"" help:"List, search, export and forget what the agent knows."`
