@@ -97,7 +97,7 @@ func newStage(env *testscript.Env) (*stage, error) {
 	}
 	db := filepath.Join(env.WorkDir, "deskmate.db")
 	env.Vars = append(env.Vars, "SLACK_BOT_TOKEN="+sim.BotToken(), "SLACK_APP_TOKEN="+sim.AppToken(), "SLACK_API_URL="+s.base+"/api",
-		"ROOT="+root, "DESKMATE_DATABASE_URL=sqlite:"+db, "DB="+db, "DESKMATE_ADDR="+addr, "DESKMATE_POST_EVERY=10ms", "DESKMATE_SPONSOR=U0ADA", "USER=operator")
+		"ROOT="+root, "GOCACHE="+os.Getenv("GOCACHE"), "HOME="+os.Getenv("HOME"), "DESKMATE_DATABASE_URL=sqlite:"+db, "DB="+db, "DESKMATE_ADDR="+addr, "DESKMATE_POST_EVERY=10ms", "DESKMATE_SPONSOR=U0ADA", "USER=operator")
 	return s, nil
 }
 

@@ -194,10 +194,12 @@ func (l *Ledger) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 			l.checkpointAll(ctx)
+			l.anchor(ctx)
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			l.checkpointAll(last)
+			l.anchor(last)
 			return nil
 		}
 	}

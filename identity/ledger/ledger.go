@@ -79,6 +79,7 @@ func (e Entry) Record() (Record, error) {
 // Options are the choices of New; the zero value anchors nowhere.
 type Options struct {
 	Anchor string        // file that checkpoints are appended to; "" for none
+	Sinks  []Sink        // further places outside the store that get them
 	Every  time.Duration // how far behind a checkpoint may be; 0: 60 s
 	Logger zerolog.Logger
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +55,7 @@ func (l *Ledger) Show(ctx context.Context, workspace string, seq int64) (Entry, 
 // Query says which entries Search gives; empty fields do not matter.
 type Query struct {
 	Kind, Actor, Requester, Turn, Channel, Tool, Action, Outcome string
+	Decision                                                     string
 	Text                                                         string    // anywhere in the entry or its texts, case ignored
 	Since, Until                                                 time.Time // of the entry; Until is exclusive
 	Before                                                       int64     // only entries before this one; 0: from the newest
@@ -113,7 +113,7 @@ func (q Query) fits(e Entry) (bool, error) {
 		return false, err
 	}
 	for _, p := range [...][2]string{{q.Kind, r.Kind}, {q.Actor, r.Actor}, {q.Requester, r.Requester}, {q.Turn, r.Turn},
-		{q.Channel, r.Channel}, {q.Tool, r.Tool}, {q.Action, r.Action}, {q.Outcome, r.Outcome}} {
+		{q.Channel, r.Channel}, {q.Tool, r.Tool}, {q.Action, r.Action}, {q.Outcome, r.Outcome}, {q.Decision, r.Decision}} {
 		if p[0] != "" && p[0] != p[1] {
 			return false, nil
 		}
@@ -127,34 +127,6 @@ func (q Query) fits(e Entry) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// Export writes the entries from seq from on, oldest first, as JSON lines (each
-// an Entry), all of one moment. It returns how many it wrote.
-func (l *Ledger) Export(ctx context.Context, workspace string, from int64, w io.Writer) (int64, error) {
-	n := int64(0)
-	out := json.NewEncoder(w)
-	// What is written must be what was hashed: no < for "<".
-	out.SetEscapeHTML(false)
-	err := l.db.Read(ctx, func(tx *migrations.Tx) error {
-		for {
-			page, err := readEntries(tx, workspace, from, readPage)
-			if err != nil || len(page) == 0 {
-				return err
-			}
-			for _, e := range page {
-				if err := out.Encode(e); err != nil {
-					return fmt.Errorf("write entry %d: %w", e.Seq, err)
-				}
-				n++
-			}
-			from = page[len(page)-1].Seq + 1
-		}
-	})
-	if err != nil {
-		return n, fmt.Errorf("export ledger of %s: %w", workspace, err)
-	}
-	return n, nil
 }
 
 // readEntries reads up to limit entries from seq from on, with their texts.

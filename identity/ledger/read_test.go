@@ -97,8 +97,8 @@ func TestExportedLeavesHashToTheRoot(t *testing.T) {
 	t.Parallel()
 	a := newAttacked(t)
 	var out bytes.Buffer
-	if n, err := a.ledger.Export(context.Background(), ws, 0, &out); err != nil || n != 14 {
-		t.Fatalf("Export = %d, %v; want 14 entries", n, err)
+	if n, err := a.ledger.Write(context.Background(), ws, FormatJSONL, time.Time{}, time.Time{}, &out); err != nil || n != 14 {
+		t.Fatalf("Write = %d, %v; want 14 entries", n, err)
 	}
 	var grown tree
 	for line := range bytes.Lines(out.Bytes()) {

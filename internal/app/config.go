@@ -36,6 +36,11 @@ type Config struct {
 	Charter   string
 	Sponsor   string // Slack user id
 
+	AnchorURL     string // "" for none
+	AnchorToken   string
+	AnchorChannel string
+	LedgerKeep    time.Duration // 0: for ever
+
 	AdminChannel string   // id of the channel that notices go to; "" is the sponsor
 	Monitor      []string // settings of detectors, detector.member=value
 	Canaries     []string // planted secrets that must never be sent
@@ -113,6 +118,20 @@ var settings = []setting{
 		set: func(c *Config, v string) error { c.Sponsor = v; return prefixed(v, "U", "W") }},
 	{name: "admin_channel", env: "DESKMATE_ADMIN_CHANNEL", expects: "a channel id such as C012AB3CD", help: "where admins are told of what they should know (default: the sponsor, by direct message)",
 		set: func(c *Config, v string) error { c.AdminChannel = v; return prefixed(v, "C", "G") }},
+	{name: "anchor_url", env: "DESKMATE_ANCHOR_URL", expects: "an https URL, or http on this machine", help: "where each signed checkpoint of the ledger is posted, so that nobody here can rewrite it unseen",
+		set: func(c *Config, v string) error { c.AnchorURL = v; return checkURL(v) }},
+	{name: "anchor_token", env: "DESKMATE_ANCHOR_TOKEN", secret: true, expects: "a bearer token", help: "is sent with them",
+		set: func(c *Config, v string) error { c.AnchorToken = v; return nil }},
+	{name: "anchor_channel", env: "DESKMATE_ANCHOR_CHANNEL", expects: "a channel id such as C012AB3CD", help: "where a signed checkpoint is posted once an hour, if the ledger grew",
+		set: func(c *Config, v string) error { c.AnchorChannel = v; return prefixed(v, "C", "G") }},
+	{name: "ledger_keep", env: "DESKMATE_LEDGER_KEEP", expects: "an age such as 365d", help: "texts in the ledger older than this are erased daily; entries and proofs stay (default: kept)",
+		set: func(c *Config, v string) error {
+			var err error
+			if c.LedgerKeep, err = age(v); err == nil && c.LedgerKeep < 24*time.Hour {
+				err = errors.New("less than a day")
+			}
+			return err
+		}},
 	{name: "monitor", env: "DESKMATE_MONITOR", expects: "settings such as loop.threshold=4, separated by commas", help: "how the detectors of straying differ from their defaults; 'deskmate monitor config' lists them",
 		set: func(c *Config, v string) error {
 			for _, s := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ';' }) {

@@ -35,7 +35,7 @@ type Store struct {
 }
 
 // openStore opens the store and its key. fire is given by those who run duties.
-func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolog.Logger, fire scheduler.Fire) (*Store, error) {
+func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolog.Logger, fire scheduler.Fire, sinks ...ledger.Sink) (*Store, error) {
 	db, err := migrations.Open(ctx, c.Database, migrations.Options{Clock: clock, Logger: log})
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolo
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	l := ledger.New(db, keys, ledger.Options{Anchor: db.Path() + ".checkpoints", Logger: log})
+	l := ledger.New(db, keys, ledger.Options{Anchor: db.Path() + ".checkpoints", Sinks: sinks, Logger: log})
 	return &Store{
 		DB: db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Access: policy.New(db, l), Memory: memory.New(db, l, bot.Eraser(l)), Duties: scheduler.New(db, l, fire),
 	}, nil
@@ -112,7 +112,7 @@ func New(ctx context.Context, c Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.api = bot.NewAPI(bot.APIOptions{BaseURL: c.SlackAPI, BotToken: c.BotToken, AppToken: c.AppToken})
-	if a.Store, err = openStore(ctx, c, o.Clock, o.Logger, a.fire); err != nil {
+	if a.Store, err = openStore(ctx, c, o.Clock, o.Logger, a.fire, a.sinks()...); err != nil {
 		return nil, err
 	}
 	if a.Self, err = whoAmI(ctx, a.api, o.Logger); err != nil {
@@ -307,6 +307,7 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.gate.Watch(work) })
 	g.Go(func() error { return a.gate.Monitor.Follow(work) })
 	g.Go(func() error { return a.tell(work) })
+	g.Go(func() error { return a.trim(work) })
 	g.Go(func() error { return a.Ledger.Run(books) })
 	if a.listener != nil {
 		g.Go(func() error { return a.serveHTTP(ctx) })

@@ -1,0 +1,55 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"deskmate/bot"
+	"deskmate/identity/ledger"
+	"deskmate/migrations"
+)
+
+// sinks are the places outside the store that get the ledger's checkpoints.
+func (a *App) sinks() []ledger.Sink {
+	var all []ledger.Sink
+	if a.config.AnchorURL != "" {
+		all = append(all, ledger.HTTPSink(a.config.AnchorURL, a.config.AnchorToken, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+			return errors.New("it redirects, which a sink must not") // the token is for it alone
+		}}))
+	}
+	if a.config.AnchorChannel != "" {
+		all = append(all, ledger.Sink{Name: "slack", Every: time.Hour, Put: a.anchorInSlack})
+	}
+	return all
+}
+
+// anchorInSlack owes a checkpoint to the anchor channel.
+func (a *App) anchorInSlack(ctx context.Context, c ledger.Checkpoint) error {
+	return a.DB.Write(ctx, func(tx *migrations.Tx) error {
+		n := bot.Notices{Outbox: a.outbox, Channel: a.config.AnchorChannel, Logger: a.log}
+		return n.Post(tx, c.Workspace, fmt.Sprintf("checkpoint:%s:%d", c.Workspace, c.Size),
+			fmt.Sprintf("My ledger has %d entries. Whoever keeps this can show that none of them was changed (`deskmate audit verify`):\n```\n%s```", c.Size, c.Note))
+	})
+}
+
+// trim erases old texts of the ledger, once a day, until ctx ends.
+func (a *App) trim(ctx context.Context) error {
+	if a.config.LedgerKeep == 0 {
+		return nil
+	}
+	tick := time.NewTicker(24 * time.Hour)
+	defer tick.Stop()
+	for {
+		if _, err := a.Ledger.Trim(ctx, a.Self.Workspace, "system", a.DB.Now().Add(-a.config.LedgerKeep)); err != nil && ctx.Err() == nil {
+			a.log.Error().Err(err).Msg("old texts of the ledger not erased")
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
