@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"internal/modelsim": {},
 	"internal/app": {"bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
 		"scheduler", "scheduler/task", "internal/slacksim", "internal/modelsim"},
-	"docs/verify":       {},
+	"docs/verify":    {},
 	"internal/crash": {"internal/app", "internal/slacksim", "internal/modelsim", "identity/ledger", "migrations"},
 }
 

@@ -3,10 +3,15 @@ package main
 import (
 	"context"
 	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -62,7 +67,7 @@ func TestStories(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
-			"emulate": emulate, "command": command, "whispered": whispered, "press": press, "submit": submit, "tamper": tamper, "answers": answers, "until": until,
+			"emulate": emulate, "handin": handin, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "tamper": tamper, "answers": answers, "until": until,
 		},
 	})
 }
@@ -380,5 +385,60 @@ func submit(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Logf("errors: %v", wrong)
 	if neg != (len(wrong) > 0) {
 		ts.Fatalf("the form was answered with %v", wrong)
+	}
+}
+
+// handin LINKFILE NAME SECRET: hands a secret in over the link in a file, as a
+// browser does; with ! in front the page must refuse.
+func handin(ts *testscript.TestScript, neg bool, args []string) {
+	link := regexp.MustCompile(`http://\S+/credential/\S+`).FindString(ts.ReadFile(args[0]))
+	resp, err := http.Get(link) //nolint:noctx // a story ends by itself
+	ts.Check(err)
+	ts.Check(resp.Body.Close())
+	if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || resp.Header.Get("Cache-Control") != "no-store" {
+		ts.Fatalf("the page's headers are %v", resp.Header)
+	}
+	resp, err = http.PostForm(link, url.Values{"who": {args[1]}, "secret": {args[2]}}) //nolint:noctx // a story ends by itself
+	ts.Check(err)
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	ts.Check(resp.Body.Close())
+	if strings.Contains(string(body), args[2]) {
+		ts.Fatalf("the page shows the secret")
+	}
+	if neg == (resp.StatusCode == http.StatusOK) {
+		ts.Fatalf("the page answered %d: %s", resp.StatusCode, body)
+	}
+}
+
+// nowhere TEXT: no file of the story's folder, and nothing that anybody saw, holds
+// the text, as it is, in base64 or in hexadecimal.
+func nowhere(ts *testscript.TestScript, _ bool, args []string) {
+	forms := map[string]string{"as it is": args[0], "in base64": base64.StdEncoding.EncodeToString([]byte(args[0])), "in hexadecimal": hex.EncodeToString([]byte(args[0]))}
+	forms["in base64"] = strings.TrimRight(forms["in base64"], "=")[:len(args[0])] // however it goes on
+	looked := 0
+	check := func(where, text string) {
+		looked++
+		for form, secret := range forms {
+			if strings.Contains(text, secret) {
+				ts.Fatalf("the secret stands in %s, %s", where, form)
+			}
+		}
+	}
+	ts.Check(filepath.WalkDir(ts.Getenv("WORK"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "secret.txt") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		check(path, string(b))
+		return err
+	}))
+	for who, w := range on(ts).views {
+		for _, m := range w.All() {
+			check("what "+who+" saw", m.Text)
+		}
+	}
+	if looked < 5 {
+		ts.Fatalf("only %d places were looked at", looked)
 	}
 }

@@ -35,19 +35,20 @@ func OSStreams() Streams {
 
 // cli is the command line: one field a command.
 type cli struct {
-	Demo      demoCommand      `cmd:"" help:"A Slack workspace on this machine with the agent in it: plays a story, then stays for you to use."`
-	Serve     serveCommand     `cmd:"" help:"Run the agent in a real workspace."`
-	Workspace workspaceCommand `cmd:"" help:"The Slack emulator alone, for any Slack client."`
-	Doctor    doctorCommand    `cmd:"" help:"Look at a store and say what is well and what is not."`
-	Access    accessCommand    `cmd:"" help:"See, grant, revoke and explain what the agent may do; as a file too."`
-	Audit     auditCommand     `cmd:"" help:"Read and verify the ledger."`
-	Duty      dutyCommand      `cmd:"" help:"List and steer duties."`
-	Memory    memoryCommand    `cmd:"" help:"List, search, export and forget what the agent knows."`
-	Monitor   monitorCommand   `cmd:"" help:"What the monitor noticed, its thresholds, and what other thresholds would have noticed."`
-	Agent     agentCommand     `cmd:"" help:"Show, suspend and resume the agent."`
-	Approval  approvalCommand  `cmd:"" help:"List, show and deny what waits for a human's decision."`
-	Backup    backupCommand    `cmd:"" help:"Copy the store to a file, while it is in use."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Demo       demoCommand       `cmd:"" help:"A Slack workspace on this machine with the agent in it: plays a story, then stays for you to use."`
+	Serve      serveCommand      `cmd:"" help:"Run the agent in a real workspace."`
+	Workspace  workspaceCommand  `cmd:"" help:"The Slack emulator alone, for any Slack client."`
+	Doctor     doctorCommand     `cmd:"" help:"Look at a store and say what is well and what is not."`
+	Access     accessCommand     `cmd:"" help:"See, grant, revoke and explain what the agent may do; as a file too."`
+	Audit      auditCommand      `cmd:"" help:"Read and verify the ledger."`
+	Duty       dutyCommand       `cmd:"" help:"List and steer duties."`
+	Memory     memoryCommand     `cmd:"" help:"List, search, export and forget what the agent knows."`
+	Monitor    monitorCommand    `cmd:"" help:"What the monitor noticed, its thresholds, and what other thresholds would have noticed."`
+	Agent      agentCommand      `cmd:"" help:"Show, suspend and resume the agent."`
+	Approval   approvalCommand   `cmd:"" help:"List, show and deny what waits for a human's decision."`
+	Credential credentialCommand `cmd:"" help:"Give the agent secrets of its own, rotate and revoke them; they are never shown."`
+	Backup     backupCommand     `cmd:"" help:"Copy the store to a file, while it is in use."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // run is what commands get: context, streams and the flags they share.

@@ -232,6 +232,11 @@ func (c *doctorCommand) Run(r *run) error {
 			if a.Sponsor == "" {
 				all = append(all, finding{What: "sponsor in " + a.Workspace, OK: true, Warning: true, Detail: "nobody answers for the agent: set DESKMATE_SPONSOR"})
 			}
+			creds, err := credentialFindings(r, s, a.Workspace)
+			if err != nil {
+				return err
+			}
+			all = append(all, creds...)
 			if !c.Fast {
 				report, err := verifyLedger(r, s, a.Workspace, "")
 				if err == nil && !report.OK() {

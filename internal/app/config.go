@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"deskmate/identity/monitor"
+	"deskmate/identity/vault"
 )
 
 // Config is everything that a running Deskmate is told from outside.
@@ -27,6 +28,9 @@ type Config struct {
 	OpenAIURL      string // "" is the provider's own
 	Model          string
 	ModelFallbacks []string
+
+	VaultKeyFile string   // "" is beside the database
+	VaultKeys    []string // in place of the file
 
 	Database string // "sqlite:PATH"
 	KeyFile  string
@@ -108,6 +112,14 @@ var settings = []setting{
 		}},
 	{name: "key_file", env: "DESKMATE_KEY_FILE", expects: "a path", help: "master key, made with mode 0600 on first use (default: beside the database)",
 		set: func(c *Config, v string) error { c.KeyFile = v; return nil }},
+	{name: "vault_key_file", env: "DESKMATE_VAULT_KEY_FILE", expects: "a path", help: "key of the agent's credentials, made with mode 0600 on first use (default: beside the database)",
+		set: func(c *Config, v string) error { c.VaultKeyFile = v; return nil }},
+	{name: "vault_key", env: "DESKMATE_VAULT_KEY", secret: true, expects: "64 hexadecimal digits; after a comma those before, while credentials are sealed anew", help: "the same from the environment, in place of the file",
+		set: func(c *Config, v string) error {
+			c.VaultKeys = strings.Split(v, ",")
+			_, err := vault.FromHex(c.VaultKeys...)
+			return err
+		}},
 	{name: "addr", env: "DESKMATE_ADDR", fallback: "127.0.0.1:8790", expects: "HOST:PORT, port 0 picks one", help: "address of the HTTP side: health, metrics, Slack's requests",
 		set: func(c *Config, v string) error { c.Addr = v; return checkAddr(v) }},
 	{name: "agent_name", env: "DESKMATE_AGENT_NAME", fallback: "Deskmate", expects: "a name", help: "what the agent calls itself",

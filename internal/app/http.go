@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"deskmate/handlers"
 	"deskmate/migrations"
 )
 
@@ -36,6 +37,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 	a.collect()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	mux.Handle("/slack/", a.http)
+	mux.Handle("/credential/{token}", &handlers.Submit{Vault: a.Vault, Logger: a.log})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(a.listener) }()

@@ -17,6 +17,7 @@ import (
 	"deskmate/identity/ledger"
 	"deskmate/identity/monitor"
 	"deskmate/identity/policy"
+	"deskmate/identity/vault"
 	"deskmate/memory"
 	"deskmate/migrations"
 	"deskmate/scheduler"
@@ -30,6 +31,7 @@ type Store struct {
 	Ledger *ledger.Ledger
 	Agents *identity.Agents
 	Access *policy.Engine
+	Vault  *vault.Vault
 	Memory *memory.Memory
 	Duties *scheduler.Scheduler
 }
@@ -45,8 +47,13 @@ func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolo
 		return nil, errors.Join(err, db.Close())
 	}
 	l := ledger.New(db, keys, ledger.Options{Anchor: db.Path() + ".checkpoints", Sinks: sinks, Logger: log})
+	ring, err := c.vaultKeys(db.Path())
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return &Store{
-		DB: db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Access: policy.New(db, l), Memory: memory.New(db, l, bot.Eraser(l)), Duties: scheduler.New(db, l, fire),
+		Vault: vault.New(db, l, ring),
+		DB:    db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Access: policy.New(db, l), Memory: memory.New(db, l, bot.Eraser(l)), Duties: scheduler.New(db, l, fire),
 	}, nil
 }
 
@@ -308,6 +315,7 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.gate.Monitor.Follow(work) })
 	g.Go(func() error { return a.tell(work) })
 	g.Go(func() error { return a.trim(work) })
+	g.Go(func() error { return a.sweepVault(work) })
 	g.Go(func() error { return a.Ledger.Run(books) })
 	if a.listener != nil {
 		g.Go(func() error { return a.serveHTTP(ctx) })
