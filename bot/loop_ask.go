@@ -123,7 +123,7 @@ func (d *Directory) approvers(ctx context.Context, a identity.Approval, sponsor 
 			}
 			add(members...)
 		case w == policy.Sponsor:
-			add(sponsor)
+			add(identity.Agent{Sponsor: sponsor}.Sponsors()...)
 		case w == policy.Admins && sponsor == "": // the sponsor is asked first; admins see the card where it is
 			people, err := d.everybody(ctx, a.Workspace)
 			if err != nil && !isRefusal(err) {

@@ -21,7 +21,7 @@ func selfTools(agents *identity.Agents, model Model, all func() []Tool) []Tool {
 				}
 				sponsor := "nobody yet: an admin should name a sponsor"
 				if a.Sponsor != "" {
-					sponsor = "<@" + a.Sponsor + ">"
+					sponsor = mentionAll(a.Sponsors())
 				}
 				return text("%s, a member of this workspace with an account of its own (not acting as any person). State: %s. Answers to: %s. Model: %s. "+
 					"Every action is recorded in a signed ledger that an admin verifies with `deskmate audit verify`.", a.Name, a.State, sponsor, model.Name())

@@ -133,7 +133,7 @@ func (h *Commands) person(ctx context.Context, workspace, user string, agent ide
 	if !s.Active {
 		kind = bot.KindOutsider
 	}
-	return policy.Person{ID: user, Kind: kind, Admin: s.Admin, Sponsor: agent.Sponsor == user}, nil
+	return policy.Person{ID: user, Kind: kind, Admin: s.Admin, Sponsor: agent.SponsoredBy(user)}, nil
 }
 
 // managing adds the channel to those that the person manages, if they made it:

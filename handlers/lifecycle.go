@@ -19,7 +19,9 @@ type Lifecycle struct {
 	People *bot.Directory
 	Agents *identity.Agents
 	Memory *memory.Memory
-	Logger zerolog.Logger
+	// Sponsors are looked up anew when one of them changes; nil: nobody is.
+	Sponsors *identity.Sponsors
+	Logger   zerolog.Logger
 }
 
 // Handle takes one change. What was known before is forgotten, so that the next
@@ -40,10 +42,26 @@ func (h *Lifecycle) Handle(ctx context.Context, c bot.Change) error {
 		if _, err := h.People.Person(ctx, c.Workspace, c.User); err != nil {
 			h.Logger.Warn().Err(err).Str("change", c.Kind).Msg("changed person not looked up")
 		}
+		return h.sponsor(ctx, c)
 	case "app_uninstalled", "tokens_revoked":
 		return h.suspend(ctx, c)
 	}
 	return nil
+}
+
+// sponsor has the sponsors looked up when the person who changed is one of them.
+func (h *Lifecycle) sponsor(ctx context.Context, c bot.Change) error {
+	if h.Sponsors == nil {
+		return nil
+	}
+	a, err := h.Agents.Get(ctx, c.Workspace)
+	if err != nil {
+		return err
+	}
+	if !a.SponsoredBy(c.User) {
+		return nil
+	}
+	return h.write(ctx, c, func(tx *migrations.Tx) error { return h.Sponsors.Look(tx, c.Workspace) })
 }
 
 func (h *Lifecycle) write(ctx context.Context, c bot.Change, f func(tx *migrations.Tx) error) error {

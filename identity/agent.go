@@ -25,7 +25,7 @@ type Agent struct {
 	User      string    `json:"user"` // its own Slack user id
 	Name      string    `json:"name"`
 	Charter   string    `json:"charter,omitempty"`
-	Sponsor   string    `json:"sponsor,omitempty"` // Slack user id of the human who answers for it
+	Sponsor   string    `json:"sponsor,omitempty"` // Slack user ids of the humans who answer for it, separated by commas: Sponsors
 	State     string    `json:"state"`
 	Reason    string    `json:"reason,omitempty"` // of the state
 	ChangedBy string    `json:"changed_by,omitempty"`

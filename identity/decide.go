@@ -185,7 +185,7 @@ func isApprover(a Approval, person string, who Standing, agent Agent) bool {
 	return slices.ContainsFunc(a.Approvers, func(w string) bool {
 		group, isGroup := strings.CutPrefix(w, "group:")
 		return w == "user:"+person || isGroup && slices.Contains(who.Groups, group) ||
-			w == policy.Admins && who.Admin || w == policy.Sponsor && agent.Sponsor == person
+			w == policy.Admins && who.Admin || w == policy.Sponsor && agent.SponsoredBy(person)
 	})
 }
 
@@ -194,7 +194,7 @@ func (p *Approvals) words(a Approval, agent Agent) string {
 	return ApproverWords(a.Approvers, agent.Sponsor)
 }
 
-// ApproverWords says for people who the approvers are.
+// ApproverWords says for people who the approvers are; sponsor is Agent.Sponsor.
 func ApproverWords(approvers []string, sponsor string) string {
 	var all []string
 	for _, w := range approvers {
@@ -205,7 +205,9 @@ func ApproverWords(approvers []string, sponsor string) string {
 		case kind == "group":
 			all = append(all, "<!subteam^"+id+">")
 		case w == policy.Sponsor && sponsor != "":
-			all = append(all, "<@"+sponsor+"> (my sponsor)")
+			for _, id := range (Agent{Sponsor: sponsor}).Sponsors() {
+				all = append(all, "<@"+id+"> (my sponsor)")
+			}
 		case w == policy.Sponsor:
 			all = append(all, "my sponsor")
 		case w == policy.Admins:

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"deskmate/identity"
@@ -42,7 +43,7 @@ func (f storeFlags) show(r *run, a identity.Agent) error {
 	if a.Reason != "" {
 		fmt.Fprintf(r.Out, ", by %s: %s", a.ChangedBy, a.Reason)
 	}
-	fmt.Fprintf(r.Out, "\nsponsor: %s\n", a.Sponsor)
+	fmt.Fprintf(r.Out, "\nsponsors: %s\n", orWord(strings.Join(a.Sponsors(), " "), "nobody"))
 	return err
 }
 

@@ -229,9 +229,11 @@ func (c *doctorCommand) Run(r *run) error {
 				f.Detail += ": " + a.Reason
 			}
 			all = append(all, f)
-			if a.Sponsor == "" {
-				all = append(all, finding{What: "sponsor in " + a.Workspace, OK: true, Warning: true, Detail: "nobody answers for the agent: set DESKMATE_SPONSOR"})
+			f, err = sponsorFinding(r, s, a)
+			if err != nil {
+				return err
 			}
+			all = append(all, f)
 			creds, err := credentialFindings(r, s, a.Workspace)
 			if err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"deskmate/identity"
 	"deskmate/identity/monitor"
 	"deskmate/identity/vault"
 )
@@ -38,7 +39,9 @@ type Config struct {
 
 	AgentName string
 	Charter   string
-	Sponsor   string // Slack user id
+	Sponsor   string // Slack user ids, separated by commas
+
+	SponsorGrace time.Duration // how long the agent works on when nobody answers for it
 
 	AnchorURL     string // "" for none
 	AnchorToken   string
@@ -126,8 +129,19 @@ var settings = []setting{
 		set: func(c *Config, v string) error { c.AgentName = v; return nil }},
 	{name: "charter", env: "DESKMATE_CHARTER", expects: "text", help: "standing instructions for the agent",
 		set: func(c *Config, v string) error { c.Charter = v; return nil }},
-	{name: "sponsor", env: "DESKMATE_SPONSOR", expects: "a Slack user id such as U012AB3CD", help: "the human who answers for the agent",
-		set: func(c *Config, v string) error { c.Sponsor = v; return prefixed(v, "U", "W") }},
+	{name: "sponsor", env: "DESKMATE_SPONSOR", expects: "Slack user ids such as U012AB3CD, separated by commas", help: "the humans who answer for the agent",
+		set: func(c *Config, v string) error {
+			all := identity.Agent{Sponsor: v}.Sponsors()
+			c.Sponsor = strings.Join(all, ",")
+			for _, id := range all {
+				if err := prefixed(id, "U", "W"); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	{name: "sponsor_grace", env: "DESKMATE_SPONSOR_GRACE", fallback: "168h", expects: "a duration from 1h to 720h", help: "how long the agent works on when none of its sponsors is an active full member; then it is suspended",
+		set: func(c *Config, v string) error { return between(&c.SponsorGrace, v, time.Hour, 720*time.Hour) }},
 	{name: "admin_channel", env: "DESKMATE_ADMIN_CHANNEL", expects: "a channel id such as C012AB3CD", help: "where admins are told of what they should know (default: the sponsor, by direct message)",
 		set: func(c *Config, v string) error { c.AdminChannel = v; return prefixed(v, "C", "G") }},
 	{name: "anchor_url", env: "DESKMATE_ANCHOR_URL", expects: "an https URL, or http on this machine", help: "where each signed checkpoint of the ledger is posted, so that nobody here can rewrite it unseen",
@@ -377,6 +391,19 @@ func checkAddr(v string) error {
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return errors.New("not a port")
+	}
+	return nil
+}
+
+// between reads a duration within bounds.
+func between(to *time.Duration, v string, least, most time.Duration) error {
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return errors.New("not a duration")
+	}
+	*to = d
+	if d < least || d > most {
+		return errors.New("out of range")
 	}
 	return nil
 }

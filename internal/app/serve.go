@@ -130,9 +130,7 @@ func check(r *run, c Config, asJSON bool) error {
 		_, err = model.Complete(ctx, bot.Request{Messages: []bot.Message{{Role: bot.RoleUser, Content: "Answer with the word ok."}}, MaxTokens: 16}, nil)
 		add("model", err, model.Name()+" answers")
 	}
-	if c.Sponsor == "" {
-		all = append(all, finding{What: "sponsor", OK: true, Warning: true, Detail: "nobody answers for the agent: set DESKMATE_SPONSOR to a Slack user id"})
-	}
+	all = append(all, checkSponsors(ctx, c, api, me.Workspace)...)
 	return report(r, all, asJSON)
 }
 

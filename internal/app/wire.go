@@ -101,6 +101,7 @@ type App struct {
 	http     *bot.HTTP
 	listener net.Listener
 	metrics  *metrics
+	begin    []func(tx *migrations.Tx, workspace string) error // what each start wakes
 }
 
 // New wires an agent: it opens the store, asks Slack who it is, and listens, but
@@ -144,6 +145,17 @@ func New(ctx context.Context, c Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.wire(model, watch, o)
+	err = a.DB.Write(ctx, func(tx *migrations.Tx) error {
+		for _, wake := range a.begin {
+			if err := wake(tx, a.Self.Workspace); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -210,7 +222,10 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
 	commands := &handlers.Commands{DB: a.DB, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Logger: o.Logger}
 	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals}
-	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Logger: o.Logger}
+	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
+	a.runner.Handle(identity.TaskSponsor, 1, sponsors.Handle)
+	a.begin = append(a.begin, sponsors.Look)
+	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Sponsors: sponsors, Logger: o.Logger}
 	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle, Command: commands.Handle, Form: forms.Handle}
 	a.http = bot.NewHTTP(bot.HTTPOptions{SigningSecret: a.config.SigningSecret, Self: self, Sinks: sinks, Logger: o.Logger})
 	if a.config.AppToken == "" {
