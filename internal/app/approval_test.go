@@ -159,7 +159,7 @@ func TestADenialIsToldWithItsReasonAndAStopWithdraws(t *testing.T) {
 	d.tooLate(ada, identity.VerdictApprove, "withdrawn")
 
 	deleted := d.ask(d.ben, "please post it again")
-	card = d.cardIn(deleted)
+	d.cardIn(deleted)
 	if err := d.ben.Call(context.Background(), "chat.delete", map[string]string{"channel": eng, "ts": deleted}, nil); err != nil {
 		t.Fatal(err)
 	}
