@@ -334,10 +334,11 @@ func isOutcome(err error) bool {
 	var denied *identity.DeniedError
 	var argument *argumentError
 	var failed *identity.FailedError
-	if errors.Is(err, identity.ErrSuspended) {
+	refused := errors.As(err, &denied)
+	if errors.Is(err, identity.ErrSuspended) && !(refused && denied.Final) {
 		return false // waited out, not answered
 	}
-	return errors.As(err, &denied) || errors.As(err, &argument) || errors.As(err, &failed) ||
+	return refused || errors.As(err, &argument) || errors.As(err, &failed) ||
 		errors.Is(err, identity.ErrUnknownOutcome)
 }
 

@@ -17,7 +17,7 @@ import (
 const postsPerClaim = 30
 
 // suspendedPause is how often an outbox of a suspended agent looks again.
-const suspendedPause = 15 * time.Second
+const suspendedPause = 3 * time.Second
 
 // owed is a queued row.
 type owed struct {
