@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -194,5 +195,23 @@ func TestAPlanHoldsOnlyWhileNothingChanges(t *testing.T) {
 	}
 	if plan, err = MakePlan(ctx, d.e, team, state); err != nil || !plan.Empty() {
 		t.Errorf("the same file again: %v\n%s", err, plan.Text())
+	}
+}
+
+// The example of docs/access.md is one that this program reads.
+func TestTheExampleOfTheDocsIsRead(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../docs/access.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(b), "```yaml\n")
+	example, _, end := strings.Cut(rest, "```")
+	if !ok || !end {
+		t.Fatal("docs/access.md has no example")
+	}
+	s, err := ParseState([]byte(example), newDesk(t).db.Now())
+	if err != nil || len(s.Grants) != 2 || len(s.Bundles) != 1 {
+		t.Errorf("ParseState = %+v, %v", s, err)
 	}
 }
