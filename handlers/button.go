@@ -14,6 +14,7 @@ const ActionStop = "stop"
 type Buttons struct {
 	Inbox     *bot.Inbox
 	Approvals *Approvals
+	Reviews   *Reviews
 }
 
 // Handle makes a press durable. What is not a button of ours is nothing.
@@ -23,6 +24,8 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 		return h.Inbox.StopThread(ctx, a)
 	case bot.ButtonApprove, bot.ButtonDeny, bot.ButtonThread:
 		return h.Approvals.press(ctx, a)
+	case bot.ButtonKeep, bot.ButtonRemove:
+		return h.Reviews.press(ctx, a)
 	case bot.ButtonReason:
 		return h.Approvals.openReason(ctx, a)
 	case bot.ButtonArgs:

@@ -119,7 +119,6 @@ func (w *watched) state() string {
 
 func TestAnAgentWithoutASponsorIsSuspendedAfterTheGrace(t *testing.T) {
 	t.Parallel()
-	day := 24 * time.Hour
 	w := newWatched(t, "U0ADA,U0BEN")
 	steps := []struct {
 		name    string

@@ -18,13 +18,14 @@ import (
 )
 
 type accessCommand struct {
-	List   accessList   `cmd:"" help:"List what the agent may do, grant by grant."`
-	Grant  accessGrant  `cmd:"" help:"Let the agent do something."`
-	Revoke accessRevoke `cmd:"" help:"Take a grant back; it counts from the next action on."`
-	Why    accessWhy    `cmd:"" help:"Explain how a call would be decided, rule by rule."`
-	Export accessExport `cmd:"" help:"Write the whole access as YAML."`
-	Plan   accessPlan   `cmd:"" help:"Show what applying a file would change."`
-	Apply  accessApply  `cmd:"" help:"Make the access what a file says, all of it or nothing."`
+	List   accessList    `cmd:"" help:"List what the agent may do, grant by grant."`
+	Grant  accessGrant   `cmd:"" help:"Let the agent do something."`
+	Revoke accessRevoke  `cmd:"" help:"Take a grant back; it counts from the next action on."`
+	Why    accessWhy     `cmd:"" help:"Explain how a call would be decided, rule by rule."`
+	Export accessExport  `cmd:"" help:"Write the whole access as YAML."`
+	Plan   accessPlan    `cmd:"" help:"Show what applying a file would change."`
+	Apply  accessApply   `cmd:"" help:"Make the access what a file says, all of it or nothing."`
+	Review reviewCommand `cmd:"" help:"Look at all grants from time to time: keep what is needed, remove the rest."`
 }
 
 type accessList struct {

@@ -42,6 +42,7 @@ type Config struct {
 	Sponsor   string // Slack user ids, separated by commas
 
 	SponsorGrace time.Duration // how long the agent works on when nobody answers for it
+	Review       identity.ReviewRules
 
 	AnchorURL     string // "" for none
 	AnchorToken   string
@@ -142,6 +143,18 @@ var settings = []setting{
 		}},
 	{name: "sponsor_grace", env: "DESKMATE_SPONSOR_GRACE", fallback: "168h", expects: "a duration from 1h to 720h", help: "how long the agent works on when none of its sponsors is an active full member; then it is suspended",
 		set: func(c *Config, v string) error { return between(&c.SponsorGrace, v, time.Hour, 720*time.Hour) }},
+	{name: "review_every", env: "DESKMATE_REVIEW_EVERY", fallback: "2160h", expects: "a duration from 24h to 17520h, or 0 for never", help: "from one review of what the agent may do to the next",
+		set: func(c *Config, v string) error {
+			if v == "0" {
+				c.Review.Every = 0
+				return nil
+			}
+			return between(&c.Review.Every, v, 24*time.Hour, 17520*time.Hour)
+		}},
+	{name: "review_idle", env: "DESKMATE_REVIEW_IDLE", fallback: "720h", expects: "a duration from 0s to 8760h", help: "a review proposes to remove what was not used for so long",
+		set: func(c *Config, v string) error { return between(&c.Review.Idle, v, 0, 8760*time.Hour) }},
+	{name: "review_answer", env: "DESKMATE_REVIEW_ANSWER", fallback: "336h", expects: "a duration from 1h to 2160h", help: "a review removes what was proposed and has no answer after so long",
+		set: func(c *Config, v string) error { return between(&c.Review.Answer, v, time.Hour, 2160*time.Hour) }},
 	{name: "admin_channel", env: "DESKMATE_ADMIN_CHANNEL", expects: "a channel id such as C012AB3CD", help: "where admins are told of what they should know (default: the sponsor, by direct message)",
 		set: func(c *Config, v string) error { c.AdminChannel = v; return prefixed(v, "C", "G") }},
 	{name: "anchor_url", env: "DESKMATE_ANCHOR_URL", expects: "an https URL, or http on this machine", help: "where each signed checkpoint of the ledger is posted, so that nobody here can rewrite it unseen",

@@ -34,6 +34,8 @@ type Store struct {
 	Vault  *vault.Vault
 	Memory *memory.Memory
 	Duties *scheduler.Scheduler
+
+	review identity.ReviewRules
 }
 
 // openStore opens the store and its key. fire is given by those who run duties.
@@ -54,6 +56,7 @@ func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolo
 	return &Store{
 		Vault: vault.New(db, l, ring),
 		DB:    db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Access: policy.New(db, l), Memory: memory.New(db, l, bot.Eraser(l)), Duties: scheduler.New(db, l, fire),
+		review: c.Review,
 	}, nil
 }
 
@@ -64,6 +67,12 @@ func (s *Store) Gate() *identity.Gate {
 	loop := &bot.Loop{DB: s.DB, Outbox: bot.NewOutbox(bot.OutboxOptions{DB: s.DB}), Tools: bot.Toolbox{}.Tools()}
 	g.Approvals.Ended, g.Approvals.Voted = loop.Approved, loop.Voted
 	return g
+}
+
+// Reviews are the reviews of what the agent may do, for commands that start and
+// answer them; what people see of it is up to the server.
+func (s *Store) Reviews() *identity.Reviews {
+	return &identity.Reviews{DB: s.DB, Ledger: s.Ledger, Grants: s.Access, Rules: s.review}
 }
 
 // Close closes the store.
@@ -224,7 +233,12 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals}
 	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
 	a.runner.Handle(identity.TaskSponsor, 1, sponsors.Handle)
-	a.begin = append(a.begin, sponsors.Look)
+	reviews := a.Reviews()
+	cards := bot.ReviewCards{Notices: a.notices}
+	reviews.Roll, reviews.Show, reviews.More, reviews.Notice = a.people, cards.Show, cards.More, a.notices.Post
+	a.runner.Handle(identity.TaskReview, 1, reviews.Handle)
+	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
+	a.begin = append(a.begin, sponsors.Look, reviews.Look)
 	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Sponsors: sponsors, Logger: o.Logger}
 	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle, Command: commands.Handle, Form: forms.Handle}
 	a.http = bot.NewHTTP(bot.HTTPOptions{SigningSecret: a.config.SigningSecret, Self: self, Sinks: sinks, Logger: o.Logger})
