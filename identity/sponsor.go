@@ -174,30 +174,32 @@ func (s *Sponsors) settle(tx *migrations.Tx, agent Agent, away []string) (time.T
 		is.LostAt = tx.Now()
 	}
 	is.Until = is.LostAt.Add(s.grace())
-	if was.LostAt.IsZero() {
-		if err := s.lost(tx, agent, is); err != nil {
-			return again, err
-		}
-	}
 	over := !tx.Now().Before(is.Until)
 	due, next := s.reminders(tx.Now().Sub(is.LostAt))
-	if due > is.reminded && !over {
-		if err := s.tell(tx, agent, is, fmt.Sprintf("reminder-%d", due), s.words(is, false)+" "+howToSponsor); err != nil {
-			return again, err
-		}
-	}
-	is.reminded = max(due, is.reminded)
-	if over && agent.State == StateActive {
-		if err := s.suspend(tx, agent, is); err != nil {
-			return again, err
-		}
-	}
+	is.reminded = max(due, was.reminded)
 	for _, t := range []time.Time{is.LostAt.Add(next), is.Until} {
 		if t.After(tx.Now()) && t.Before(again) {
 			again = t
 		}
 	}
-	return again, s.store(tx, agent, was, is)
+	// Stored first: who is told depends on who is there.
+	if err := s.store(tx, agent, was, is); err != nil {
+		return again, err
+	}
+	if was.LostAt.IsZero() {
+		if err := s.lost(tx, agent, is); err != nil {
+			return again, err
+		}
+	}
+	if is.reminded > was.reminded && !over {
+		if err := s.tell(tx, agent, is, fmt.Sprintf("reminder-%d", due), s.words(is, false)+" "+howToSponsor); err != nil {
+			return again, err
+		}
+	}
+	if over && agent.State == StateActive {
+		return again, s.suspend(tx, agent, is)
+	}
+	return again, nil
 }
 
 func (s *Sponsors) grace() time.Duration {
