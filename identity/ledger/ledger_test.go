@@ -7,13 +7,25 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"deskmate/migrations"
 )
 
 func openStore(t testing.TB) *migrations.DB {
 	t.Helper()
-	db, err := migrations.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), migrations.Options{})
+	return openStoreWith(t, migrations.Options{})
+}
+
+// openStoreAt opens a store whose clock says what clock holds.
+func openStoreAt(t testing.TB, clock *time.Time) *migrations.DB {
+	t.Helper()
+	return openStoreWith(t, migrations.Options{Clock: func() time.Time { return *clock }})
+}
+
+func openStoreWith(t testing.TB, o migrations.Options) *migrations.DB {
+	t.Helper()
+	db, err := migrations.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -291,22 +291,10 @@ func (c *auditErase) Run(r *run) error {
 		if err != nil {
 			return err
 		}
-		e, err := s.Ledger.Show(r, workspace, c.Seq)
-		if err != nil {
-			return err
-		}
 		var n int64
 		err = s.DB.Write(r, func(tx *migrations.Tx) error {
 			var err error
-			if n, err = s.Ledger.Erase(tx, workspace, e.Seq); err != nil {
-				return err
-			}
-			// The same texts beside the action that the entry is of.
-			if _, err := tx.Exec(`UPDATE actions SET result = '{}', error = '' WHERE workspace = $1 AND (intent_seq = $2 OR outcome_seq = $2) AND state <> 'intended'`, workspace, e.Seq); err != nil {
-				return err
-			}
-			_, err = s.Ledger.Append(tx, ledger.Record{Workspace: workspace, Kind: "ledger.erased", Actor: human(r.Getenv), Ref: &e.Seq,
-				Fields: map[string]string{"texts": strconv.FormatInt(n, 10)}, Payload: map[string]string{"reason": c.Reason}})
+			n, err = s.Ledger.EraseEntry(tx, workspace, c.Seq, human(r.Getenv), c.Reason)
 			return err
 		})
 		if err != nil {
@@ -315,7 +303,7 @@ func (c *auditErase) Run(r *run) error {
 		if c.JSON {
 			return printJSON(r.Out, map[string]int64{"erased": n})
 		}
-		_, err = fmt.Fprintf(r.Out, "Erased %s of entry %d; the entry stays and verifies.\n", plural(int(n), "text"), e.Seq)
+		_, err = fmt.Fprintf(r.Out, "Erased %s of entry %d; the entry stays and verifies.\n", plural(int(n), "text"), c.Seq)
 		return err
 	})
 }
