@@ -94,6 +94,9 @@ func (p *Reviews) Answer(ctx context.Context, a ReviewAnswer) (ReviewItem, error
 	return item, nil
 }
 
+// errNoneOpen is ErrNoReview to somebody who named none.
+var errNoneOpen = fmt.Errorf("no review is open: %w", ErrNoReview)
+
 // item finds the item that is answered, in the open review if none is named, and
 // whether its grant still stands.
 func (p *Reviews) item(tx *migrations.Tx, a *ReviewAnswer) (ReviewItem, error) {
@@ -101,7 +104,7 @@ func (p *Reviews) item(tx *migrations.Tx, a *ReviewAnswer) (ReviewItem, error) {
 	if a.Review == "" {
 		err := tx.QueryRow(`SELECT id FROM reviews WHERE workspace = $1 AND state = 'open'`, a.Workspace).Scan(&a.Review)
 		if errors.Is(err, sql.ErrNoRows) {
-			return i, fmt.Errorf("%w: none is open", ErrNoReview)
+			return i, errNoneOpen
 		} else if err != nil {
 			return i, fmt.Errorf("look for open reviews: %w", err)
 		}
@@ -113,7 +116,7 @@ func (p *Reviews) item(tx *migrations.Tx, a *ReviewAnswer) (ReviewItem, error) {
 		WHERE i.review = $1 AND i.grant_id = $2 AND r.workspace = $3`, a.Review, a.Grant, a.Workspace).
 		Scan(&review, &i.State, &i.AnsweredBy, &answered, &revoked, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
-		return i, fmt.Errorf("%w: %s with the grant %s", ErrNoReview, a.Review, a.Grant)
+		return i, fmt.Errorf("%w: %s has no grant %s in it", ErrNoReview, a.Review, a.Grant)
 	}
 	if err != nil {
 		return i, fmt.Errorf("load item %s of review %s: %w", a.Grant, a.Review, err)

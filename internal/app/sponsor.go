@@ -13,7 +13,7 @@ import (
 // checkSponsors asks Slack whether the configured sponsors can answer for the
 // agent.
 func checkSponsors(ctx context.Context, c Config, api *bot.API, workspace string) []finding {
-	follows := fmt.Sprintf("; without any the agent is suspended after %s", c.SponsorGrace)
+	follows := fmt.Sprintf("; without any the agent is suspended after %s", strings.TrimSuffix(c.SponsorGrace.String(), "0m0s"))
 	sponsors := identity.Agent{Sponsor: c.Sponsor}.Sponsors()
 	if len(sponsors) == 0 {
 		return []finding{{What: "sponsor", OK: true, Warning: true, Detail: "nobody answers for the agent: set DESKMATE_SPONSOR to Slack user ids" + follows}}
