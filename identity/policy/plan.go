@@ -2,10 +2,14 @@ package policy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -14,20 +18,37 @@ import (
 
 // Plan is what has to change for a workspace to have the access of a State.
 type Plan struct {
-	Workspace     string        `json:"workspace"`
-	Add           []Grant       `json:"add"`
-	Remove        []Grant       `json:"remove"`
-	Change        []GrantChange `json:"change"` // taken back and granted anew: a grant is never changed
-	PutBundles    []Bundle      `json:"put_bundles"`
-	DeleteBundles []Bundle      `json:"delete_bundles"`
+	Workspace     string         `json:"workspace"`
+	Add           []Grant        `json:"add"`
+	Remove        []Grant        `json:"remove"`
+	Change        []GrantChange  `json:"change"`
+	PutBundles    []Bundle       `json:"put_bundles"`
+	ChangeBundles []BundleChange `json:"change_bundles"`
+	DeleteBundles []Bundle       `json:"delete_bundles"`
 
 	version int64
 }
 
-// GrantChange is a grant that takes the place of another.
+// GrantChange is a grant that takes the place of another: that one is revoked and
+// this one granted, with an id of its own and nothing used up yet.
 type GrantChange struct {
-	Was Grant `json:"was"`
-	Now Grant `json:"now"`
+	Was    Grant         `json:"was"`
+	Now    Grant         `json:"now"`
+	Fields []FieldChange `json:"fields"` // at least one
+}
+
+// BundleChange is a bundle that gets other contents.
+type BundleChange struct {
+	Was    Bundle        `json:"was"`
+	Now    Bundle        `json:"now"`
+	Fields []FieldChange `json:"fields"`
+}
+
+// FieldChange is a field of a file with its value before and after, as JSON.
+type FieldChange struct {
+	Field string `json:"field"`
+	Was   string `json:"was"` // "" if it was left out
+	Now   string `json:"now"`
 }
 
 // ErrChanged means that the access was changed since the plan was made.
@@ -35,7 +56,7 @@ var ErrChanged = errors.New("the access was changed since the plan was made; pla
 
 // Empty reports that nothing has to change.
 func (p Plan) Empty() bool {
-	return len(p.Add)+len(p.Remove)+len(p.Change)+len(p.PutBundles)+len(p.DeleteBundles) == 0
+	return len(p.Add)+len(p.Remove)+len(p.Change)+len(p.PutBundles)+len(p.ChangeBundles)+len(p.DeleteBundles) == 0
 }
 
 // MakePlan compares a workspace's access with a state. Grants are the same if
@@ -59,8 +80,10 @@ func compareStates(had, want State) Plan {
 	var p Plan
 	for _, b := range want.Bundles {
 		i := slices.IndexFunc(had.Bundles, func(h Bundle) bool { return h.Name == b.Name })
-		if i < 0 || text(had.Bundles[i]) != text(b) {
+		if i < 0 {
 			p.PutBundles = append(p.PutBundles, b)
+		} else if fields := differences(had.Bundles[i], b); len(fields) > 0 {
+			p.ChangeBundles = append(p.ChangeBundles, BundleChange{had.Bundles[i], b, fields})
 		}
 	}
 	for _, h := range had.Bundles {
@@ -92,7 +115,7 @@ func compareStates(had, want State) Plan {
 	}
 	for _, g := range unmet {
 		if h, changed := take(func(h Grant) bool { return g.ID != "" && h.ID == g.ID }); changed {
-			p.Change = append(p.Change, GrantChange{h, g})
+			p.Change = append(p.Change, GrantChange{h, g, grantDifferences(h, g)})
 		} else {
 			p.Add = append(p.Add, g)
 		}
@@ -106,26 +129,49 @@ func same(had, want Grant) bool {
 	if want.ExpiresAt.IsZero() {
 		want.ExpiresAt = had.ExpiresAt
 	}
-	had.ID, want.ID = "", ""
-	for _, g := range []*Grant{&had, &want} {
+	return len(grantDifferences(had, want)) == 0
+}
+
+// grantDifferences are the fields in which two grants differ, ids aside.
+func grantDifferences(a, b Grant) []FieldChange {
+	for _, g := range []*Grant{&a, &b} {
+		g.ID = ""
 		if len(g.Who) == 0 && g.Effect != Deny {
 			g.Who = []string{Members}
 		}
+		g.ExpiresAt = g.ExpiresAt.UTC().Truncate(time.Microsecond) // as the store keeps it
 	}
-	return text(had) == text(want)
+	return differences(a, b)
 }
 
-// text is what the file would say.
-func text(v any) string {
-	if g, ok := v.(Grant); ok {
-		g.ExpiresAt = g.ExpiresAt.UTC()
-		v = g
+// differences are the fields of a file in which two grants or bundles differ.
+func differences[T any](a, b T) []FieldChange {
+	var out []FieldChange
+	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
+	for i := range va.NumField() {
+		name, _, _ := strings.Cut(va.Type().Field(i).Tag.Get("yaml"), ",")
+		if name == "-" || name == "" {
+			continue
+		}
+		if was, now := valueText(va.Field(i)), valueText(vb.Field(i)); was != now {
+			out = append(out, FieldChange{name, was, now})
+		}
 	}
-	b, err := yaml.Marshal(v)
-	if err != nil {
-		return "cannot be written: " + err.Error()
+	return out
+}
+
+// valueText is the value of a field on one line, "" if files leave it out.
+func valueText(v reflect.Value) string {
+	if v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0 {
+		return ""
 	}
-	return string(b)
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v.Interface()); err != nil {
+		return "cannot be written: " + err.Error() // a number that is none, which Check refuses
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // Text is the plan for people: what is added (+), taken away (-) and changed (~).
@@ -134,47 +180,78 @@ func (p Plan) Text() string {
 		return "Nothing to change.\n"
 	}
 	var b strings.Builder
-	block := func(mark, head, body string) {
+	block := func(mark, head string, v any) {
 		fmt.Fprintf(&b, "%s %s\n", mark, head)
-		for _, line := range strings.Split(strings.TrimRight(body, "\n"), "\n") {
+		body, err := yaml.Marshal(v)
+		if err != nil {
+			body = []byte("cannot be written: " + err.Error())
+		}
+		for _, line := range strings.Split(strings.TrimRight(string(body), "\n"), "\n") {
 			fmt.Fprintf(&b, "%s   %s\n", mark, line)
 		}
 	}
+	change := func(head string, fields []FieldChange) {
+		fmt.Fprintf(&b, "~ %s\n", head)
+		for _, f := range fields {
+			fmt.Fprintf(&b, "~   %s: %s → %s\n", f.Field, fieldText(f.Field, f.Was, "never"), fieldText(f.Field, f.Now, in90Days))
+		}
+	}
 	for _, x := range p.PutBundles {
-		block("+", "bundle "+x.Name, text(x))
+		block("+", "bundle "+x.Name, x)
+	}
+	for _, c := range p.ChangeBundles {
+		change("bundle "+c.Now.Name, c.Fields)
 	}
 	for _, g := range p.Add {
+		ends := g.ExpiresAt.IsZero()
 		g.ID = ""
-		block("+", "grant", text(g))
+		block("+", "grant", g)
+		if ends {
+			fmt.Fprintf(&b, "+   expires_at: %s\n", in90Days)
+		}
 	}
 	for _, c := range p.Change {
-		fmt.Fprintf(&b, "~ grant %s\n", c.Was.ID)
-		was, now := strings.Split(text(c.Was), "\n"), strings.Split(text(c.Now), "\n")
-		for _, l := range was {
-			if !slices.Contains(now, l) {
-				fmt.Fprintf(&b, "-   %s\n", l)
-			}
-		}
-		for _, l := range now {
-			if !slices.Contains(was, l) {
-				fmt.Fprintf(&b, "+   %s\n", l)
-			}
-		}
+		change("grant "+c.Was.ID, c.Fields)
 	}
 	for _, g := range p.Remove {
-		block("-", "grant "+g.ID, text(g))
+		block("-", "grant "+g.ID, g)
 	}
 	for _, x := range p.DeleteBundles {
-		block("-", "bundle "+x.Name, text(x))
+		block("-", "bundle "+x.Name, x)
 	}
-	fmt.Fprintf(&b, "%d to add, %d to change, %d to remove\n", len(p.Add)+len(p.PutBundles), len(p.Change), len(p.Remove)+len(p.DeleteBundles))
+	fmt.Fprintf(&b, "%d to add, %d to change, %d to remove\n", len(p.Add)+len(p.PutBundles), len(p.Change)+len(p.ChangeBundles), len(p.Remove)+len(p.DeleteBundles))
+	return Visible(b.String())
+}
+
+const in90Days = "90 days after it is applied"
+
+func fieldText(field, text, noEnd string) string {
+	switch {
+	case text != "":
+		return text
+	case field == "expires_at":
+		return noEnd
+	}
+	return "(left out)"
+}
+
+// Visible is a text for a terminal: what would steer the terminal, or show in
+// another order than it is, stands there by its number. Lines stay lines.
+func Visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r != '\n' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
 	return b.String()
 }
 
 // Apply makes all changes of a plan, or none: also none if anything was changed
-// since the plan was made (ErrChanged).
+// since the plan was made (ErrChanged). by is who does it.
 func Apply(ctx context.Context, e *Engine, by string, p Plan) error {
-	const why = "by an access file"
 	err := e.db.Write(ctx, func(tx *migrations.Tx) error {
 		version, err := scanVersion(tx.QueryRow(versionQuery, p.Workspace))
 		if err != nil {
@@ -183,37 +260,55 @@ func Apply(ctx context.Context, e *Engine, by string, p Plan) error {
 		if version != p.version {
 			return ErrChanged
 		}
-		for _, b := range p.PutBundles {
-			b.Workspace = p.Workspace
-			if _, err := e.PutBundleTx(tx, by, b); err != nil {
-				return err
-			}
-		}
-		add := slices.Clone(p.Add)
-		remove := slices.Clone(p.Remove)
-		for _, c := range p.Change {
-			add, remove = append(add, c.Now), append(remove, c.Was)
-		}
-		for _, g := range remove {
-			if _, err := e.RevokeTx(tx, p.Workspace, g.ID, by, why); err != nil {
-				return err
-			}
-		}
-		for _, g := range add {
-			g.ID, g.Workspace = "", p.Workspace // ids are never used twice
-			if _, err := e.GrantTx(tx, by, g); err != nil {
-				return err
-			}
-		}
-		for _, b := range p.DeleteBundles {
-			if err := e.DeleteBundleTx(tx, p.Workspace, b.Name, by); err != nil {
-				return err
-			}
-		}
-		return nil
+		return e.applyTx(tx, by, p)
 	})
 	if err != nil {
 		return fmt.Errorf("apply access to %s: %w", p.Workspace, err)
+	}
+	return nil
+}
+
+func (e *Engine) applyTx(tx *migrations.Tx, by string, p Plan) error {
+	const why = "by an access file"
+	bundles := slices.Clone(p.PutBundles)
+	for _, c := range p.ChangeBundles {
+		bundles = append(bundles, c.Now)
+	}
+	add, remove := slices.Clone(p.Add), slices.Clone(p.Remove)
+	for _, c := range p.Change {
+		add, remove = append(add, c.Now), append(remove, c.Was)
+	}
+	// Grants that have ended are in no file, but a bundle that they name stays.
+	ended, err := loadGrants(tx, p.Workspace, false)
+	if err != nil {
+		return err
+	}
+	for _, g := range ended {
+		if expired(g, tx.Now()) && slices.ContainsFunc(p.DeleteBundles, func(b Bundle) bool { return b.Name == g.Bundle }) {
+			remove = append(remove, g)
+		}
+	}
+	for _, b := range bundles {
+		b.Workspace = p.Workspace
+		if _, err := e.PutBundleTx(tx, by, b); err != nil {
+			return err
+		}
+	}
+	for _, g := range remove {
+		if _, err := e.RevokeTx(tx, p.Workspace, g.ID, by, why); err != nil {
+			return err
+		}
+	}
+	for _, g := range add {
+		g.ID, g.Workspace = "", p.Workspace // ids are never used twice
+		if _, err := e.GrantTx(tx, by, g); err != nil {
+			return err
+		}
+	}
+	for _, b := range p.DeleteBundles {
+		if err := e.DeleteBundleTx(tx, p.Workspace, b.Name, by); err != nil {
+			return err
+		}
 	}
 	return nil
 }

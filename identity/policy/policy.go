@@ -75,8 +75,8 @@ type Decision struct {
 type Grant struct {
 	ID            string    `json:"id" yaml:"id,omitempty"` // g_…; those that come with the installation have names
 	Workspace     string    `json:"workspace" yaml:"-"`
-	Effect        string    `json:"effect" yaml:"effect"` // allow, ask, deny
-	Tools         []string  `json:"tools" yaml:"tools"`   // names; "connection.*" for all of one; "*" for all
+	Effect        string    `json:"effect" yaml:"effect"`         // allow, ask, deny
+	Tools         []string  `json:"tools" yaml:"tools,omitempty"` // names; "connection.*" for all of one; "*" for all
 	Bundle        string    `json:"bundle,omitempty" yaml:"bundle,omitempty"`
 	Scope         string    `json:"scope" yaml:"scope"`                       // workspace, channel:C…, channels:eng-* (pattern of names), kind:private
 	Thread        string    `json:"thread,omitempty" yaml:"thread,omitempty"` // ts of one thread in a scope of one channel
