@@ -25,6 +25,7 @@ type accessCommand struct {
 	Export accessExport  `cmd:"" help:"Write the whole access as YAML."`
 	Plan   accessPlan    `cmd:"" help:"Show what applying a file would change."`
 	Apply  accessApply   `cmd:"" help:"Make the access what a file says, all of it or nothing."`
+	Report accessReport  `cmd:"" help:"Who can make the agent do what: every tool, place and kind of person."`
 	Review reviewCommand `cmd:"" help:"Look at all grants from time to time: keep what is needed, remove the rest."`
 }
 
@@ -96,7 +97,7 @@ func printGrant(w io.Writer, g policy.Grant) {
 	add("asks %s", orWord(strings.Join(g.Approvers, ","), "sponsor,admins"), g.Effect == policy.Ask)
 	add("%d of them", g.Quorum, g.Quorum > 1)
 	for _, a := range g.Args {
-		parts = append(parts, "if "+ruleWords(a))
+		parts = append(parts, "if "+a.Words())
 	}
 	add("only %s", g.Hours, g.Hours != "")
 	add("%s", fmt.Sprintf("at most %d in %s", g.Rate, time.Duration(g.RateWindow)), g.Rate > 0)
@@ -112,26 +113,6 @@ func orWord(s, word string) string {
 		return word
 	}
 	return s
-}
-
-func ruleWords(a policy.ArgRule) string {
-	switch {
-	case a.Equals != nil:
-		return a.Name + "=" + *a.Equals
-	case len(a.OneOf) > 0:
-		return a.Name + " in " + strings.Join(a.OneOf, ",")
-	case a.Prefix != "":
-		return a.Name + "^=" + a.Prefix
-	case a.Host != "":
-		return a.Name + " host " + a.Host
-	case a.Min != nil && a.Max != nil:
-		return fmt.Sprintf("%v<=%s<=%v", *a.Min, a.Name, *a.Max)
-	case a.Min != nil:
-		return fmt.Sprintf("%s>=%v", a.Name, *a.Min)
-	case a.Max != nil:
-		return fmt.Sprintf("%s<=%v", a.Name, *a.Max)
-	}
-	return a.Name
 }
 
 type accessGrant struct {

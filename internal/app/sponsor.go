@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"deskmate/bot"
 	"deskmate/identity"
@@ -13,7 +14,7 @@ import (
 // checkSponsors asks Slack whether the configured sponsors can answer for the
 // agent.
 func checkSponsors(ctx context.Context, c Config, api *bot.API, workspace string) []finding {
-	follows := fmt.Sprintf("; without any the agent is suspended after %s", strings.TrimSuffix(c.SponsorGrace.String(), "0m0s"))
+	follows := fmt.Sprintf("; without any the agent is suspended after %s", shortly(c.SponsorGrace))
 	sponsors := identity.Agent{Sponsor: c.Sponsor}.Sponsors()
 	if len(sponsors) == 0 {
 		return []finding{{What: "sponsor", OK: true, Warning: true, Detail: "nobody answers for the agent: set DESKMATE_SPONSOR to Slack user ids" + follows}}
@@ -32,6 +33,18 @@ func checkSponsors(ctx context.Context, c Config, api *bot.API, workspace string
 		all = append(all, f)
 	}
 	return all
+}
+
+// shortly is a duration without the zeros at its end.
+func shortly(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // sponsorFinding is what the store knows of an agent's sponsors.
