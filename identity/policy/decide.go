@@ -29,11 +29,16 @@ func undecided(err error) Decision {
 
 // judge decides, and returns what it went by.
 func (e *Engine) judge(ctx context.Context, r Request) (Decision, *toolSet, *query, error) {
-	r, err := tidy(r, e.db.Now())
+	s, err := e.current(ctx, r.Workspace)
 	if err != nil {
 		return Decision{}, nil, nil, err
 	}
-	s, err := e.current(ctx, r.Workspace)
+	return e.judgeBy(ctx, s, r)
+}
+
+// judgeBy is judge by given policies.
+func (e *Engine) judgeBy(ctx context.Context, s *workspaceSet, r Request) (Decision, *toolSet, *query, error) {
+	r, err := tidy(r, e.db.Now())
 	if err != nil {
 		return Decision{}, nil, nil, err
 	}

@@ -92,26 +92,32 @@ func (e *Engine) cached(workspace string) *workspaceSet {
 // load compiles what tx sees. Grants that had has compiled already are taken
 // from there.
 func load(tx *migrations.Tx, workspace string, had *workspaceSet) (*workspaceSet, error) {
-	s := &workspaceSet{byID: map[string]*compiled{}, byTool: map[string][]*compiled{}, byConn: map[string][]*compiled{},
-		guests: map[string]string{}, tools: map[[2]string]*toolSet{}}
-	var err error
-	if s.version, err = scanVersion(tx.QueryRow(versionQuery, workspace)); err != nil {
-		return nil, err
-	}
-	if s.fixed, err = fixed(); err != nil {
+	version, err := scanVersion(tx.QueryRow(versionQuery, workspace))
+	if err != nil {
 		return nil, err
 	}
 	bundles, err := loadBundles(tx, workspace)
 	if err != nil {
 		return nil, err
 	}
-	byName := map[string]Bundle{}
-	for _, b := range bundles {
-		byName[b.Name] = b
-	}
 	grants, err := loadGrants(tx, workspace, false)
 	if err != nil {
 		return nil, err
+	}
+	return compile(tx, workspace, version, bundles, grants, had)
+}
+
+// compile makes a set of bundles and grants, which need not be those of the store.
+func compile(tx *migrations.Tx, workspace string, version int64, bundles []Bundle, grants []Grant, had *workspaceSet) (*workspaceSet, error) {
+	s := &workspaceSet{version: version, byID: map[string]*compiled{}, byTool: map[string][]*compiled{}, byConn: map[string][]*compiled{},
+		guests: map[string]string{}, tools: map[[2]string]*toolSet{}}
+	var err error
+	if s.fixed, err = fixed(); err != nil {
+		return nil, err
+	}
+	byName := map[string]Bundle{}
+	for _, b := range bundles {
+		byName[b.Name] = b
 	}
 	for _, g := range grants {
 		if expired(g, tx.Now().Add(-keepEnded)) {
