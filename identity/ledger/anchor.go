@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -22,11 +23,11 @@ type Sink struct {
 
 // HTTPSink posts checkpoints, as text, to a URL; token is sent as a bearer token
 // unless it is empty. Any 2xx answer means that it is kept.
-func HTTPSink(url, token string, client *http.Client) Sink {
+func HTTPSink(address, token string, client *http.Client) Sink {
 	return Sink{Name: "http", Put: func(ctx context.Context, c Checkpoint) error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(c.Note))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(c.Note))
 		if err != nil {
 			return errors.New("the address is not a URL")
 		}
@@ -35,6 +36,9 @@ func HTTPSink(url, token string, client *http.Client) Sink {
 			req.Header.Set("Authorization", "Bearer "+token)
 		}
 		resp, err := client.Do(req)
+		if failed := new(url.Error); errors.As(err, &failed) {
+			err = failed.Err // without the address, which may hold a secret
+		}
 		if err != nil {
 			return err
 		}
@@ -77,40 +81,67 @@ func (l *Ledger) Anchors(ctx context.Context) ([]Anchored, error) {
 	return all, rows.Err()
 }
 
-// anchor gives every sink the newest checkpoint of each ledger that it has not
-// got. Nothing waits for it but the next look.
-func (l *Ledger) anchor(ctx context.Context) {
-	if len(l.o.Sinks) == 0 {
-		return
+// feed keeps one sink fed until ctx ends: at once, then whenever look says that
+// there may be something new, and after a failure when its time has come.
+func (l *Ledger) feed(ctx context.Context, s Sink, look <-chan struct{}) {
+	wait := time.Duration(0)
+	for {
+		if l.anchor(ctx, s) {
+			wait = 0
+			select {
+			case <-look:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		wait = min(max(2*wait, l.o.Retry), l.o.Every)
+		again := time.NewTimer(wait)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return
+		}
 	}
+}
+
+// anchor gives a sink the newest checkpoint of each ledger that it has not got,
+// and reports whether it now has all that it wants.
+func (l *Ledger) anchor(ctx context.Context, s Sink) bool {
 	had, err := l.Anchors(ctx)
 	if err != nil {
-		l.o.Logger.Error().Err(err).Msg("checkpoints not anchored")
-		return
+		return l.unanchored(ctx, err)
 	}
 	workspaces, err := l.Workspaces(ctx)
 	if err != nil {
-		l.o.Logger.Error().Err(err).Msg("checkpoints not anchored")
-		return
+		return l.unanchored(ctx, err)
 	}
+	all := true
 	for _, w := range workspaces {
 		c, err := l.newest(ctx, w)
 		if err != nil {
-			l.o.Logger.Error().Err(err).Msg("checkpoints not anchored")
+			all = l.unanchored(ctx, err)
 			continue
 		}
-		for _, s := range l.o.Sinks {
-			a := Anchored{Workspace: w, Sink: s.Name}
-			for _, h := range had {
-				if h.Workspace == w && h.Sink == s.Name {
-					a = h
-				}
-			}
-			if c.Size > a.Size && (a.At.IsZero() || l.db.Now().Sub(a.At) >= s.Every) {
-				l.put(ctx, s, c, a)
+		a := Anchored{Workspace: w, Sink: s.Name}
+		for _, h := range had {
+			if h.Workspace == w && h.Sink == s.Name {
+				a = h
 			}
 		}
+		if c.Size > a.Size && (a.At.IsZero() || l.db.Now().Sub(a.At) >= s.Every) {
+			all = l.put(ctx, s, c, a) && all
+		}
 	}
+	return all
+}
+
+func (l *Ledger) unanchored(ctx context.Context, err error) bool {
+	if ctx.Err() == nil {
+		l.o.Logger.Error().Err(err).Msg("checkpoints not anchored")
+	}
+	return false
 }
 
 // newest is the newest stored checkpoint, the zero one if there is none.
@@ -130,16 +161,19 @@ func (l *Ledger) newest(ctx context.Context, workspace string) (Checkpoint, erro
 	return ParseCheckpoint(text, l.keys.verifier)
 }
 
-// put gives a sink a checkpoint and keeps what came of it. A failure is logged
-// when it begins and when it ends.
-func (l *Ledger) put(ctx context.Context, s Sink, c Checkpoint, a Anchored) {
+// put gives a sink a checkpoint, keeps what came of it, and reports whether the
+// sink took it. A failure is logged when it begins and when it ends.
+func (l *Ledger) put(ctx context.Context, s Sink, c Checkpoint, a Anchored) bool {
 	failed := s.Put(ctx, c)
+	if failed != nil && ctx.Err() != nil {
+		return false // we stop, and it did nothing wrong
+	}
 	now := l.db.Now()
 	switch {
 	case failed == nil && !a.FailedAt.IsZero():
 		l.o.Logger.Info().Str("sink", s.Name).Msg("checkpoints are anchored again")
 	case failed != nil && a.FailedAt.IsZero():
-		l.o.Logger.Error().Err(failed).Str("sink", s.Name).Msg("checkpoint not anchored: tried again each minute")
+		l.o.Logger.Error().Err(failed).Str("sink", s.Name).Msg("checkpoint not anchored: tried again")
 	}
 	if failed == nil {
 		a.Size, a.At, a.FailedAt, a.Error = c.Size, now, time.Time{}, ""
@@ -163,5 +197,7 @@ func (l *Ledger) put(ctx context.Context, s Sink, c Checkpoint, a Anchored) {
 	})
 	if err != nil {
 		l.o.Logger.Error().Err(err).Str("sink", s.Name).Msg("anchor not noted: the checkpoint is sent again")
+		return false
 	}
+	return failed == nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -63,10 +64,10 @@ func ParseCheckpoint(text, verifier string) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("read checkpoint: origin %q is not a ledger of ours", lines[0])
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size < 0 {
+	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
 		return Checkpoint{}, fmt.Errorf("read checkpoint: size %q is not a number", lines[1])
 	}
-	root, err := base64.StdEncoding.DecodeString(lines[2])
+	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
 	if err != nil || len(root) != tlog.HashSize {
 		return Checkpoint{}, errors.New("read checkpoint: the root is not a SHA-256 hash")
 	}
@@ -75,8 +76,13 @@ func ParseCheckpoint(text, verifier string) (Checkpoint, error) {
 	return c, nil
 }
 
+// signatureChars are those of one Ed25519 signature of a note: base64 of the
+// key's hash (4 bytes) and the signature (64).
+const signatureChars = (4 + 64 + 2) / 3 * 4
+
 // ParseAnchors reads a file of checkpoints, as the anchor file is, newest last.
-// One that a crash cut off, so that it has no signature, is left out.
+// One that a crash cut off, so that it has no whole signature, is left out; a
+// whole one that does not verify is an error.
 func ParseAnchors(text, verifier string) ([]Checkpoint, error) {
 	var all []Checkpoint
 	var held strings.Builder
@@ -87,15 +93,18 @@ func ParseAnchors(text, verifier string) ([]Checkpoint, error) {
 		if held.Len() == 0 && line == "\n" {
 			continue
 		}
-		held.WriteString(line)
-		if !strings.HasPrefix(line, "\u2014 ") || !strings.HasSuffix(line, "\n") { // a note ends with its signature
+		line = strings.TrimSuffix(line, "\n")
+		held.WriteString(line + "\n")
+		if !strings.HasPrefix(line, "\u2014 ") { // a note ends with its signature
 			continue
 		}
-		c, err := ParseCheckpoint(held.String(), verifier)
-		if err != nil {
-			return nil, fmt.Errorf("checkpoint %d of the file: %w", len(all)+1, err)
+		if len(line)-strings.LastIndexByte(line, ' ')-1 >= signatureChars {
+			c, err := ParseCheckpoint(held.String(), verifier)
+			if err != nil {
+				return nil, fmt.Errorf("checkpoint %d of the file: %w", len(all)+1, err)
+			}
+			all = append(all, c)
 		}
-		all = append(all, c)
 		held.Reset()
 	}
 	return all, nil
@@ -186,20 +195,35 @@ func endsTorn(f *os.File) (bool, error) {
 
 // Run checkpoints every ledger that grew, at most Options.Every behind, until
 // ctx ends, and once more then. What cannot be signed or anchored is logged and
-// tried again.
+// tried again. Each sink is fed on its own: a slow one holds up nothing.
 func (l *Ledger) Run(ctx context.Context) error {
+	var feeding sync.WaitGroup
+	looks := make([]chan struct{}, len(l.o.Sinks))
+	for i, s := range l.o.Sinks {
+		looks[i] = make(chan struct{}, 1)
+		feeding.Go(func() { l.feed(ctx, s, looks[i]) })
+	}
 	tick := time.NewTicker(l.o.Every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			l.checkpointAll(ctx)
-			l.anchor(ctx)
+			for _, look := range looks {
+				select {
+				case look <- struct{}{}:
+				default: // it will look
+				}
+			}
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			l.checkpointAll(last)
-			l.anchor(last)
+			feeding.Wait()
+			for _, s := range l.o.Sinks {
+				feeding.Go(func() { l.anchor(last, s) })
+			}
+			feeding.Wait()
 			return nil
 		}
 	}

@@ -81,6 +81,7 @@ type Options struct {
 	Anchor string        // file that checkpoints are appended to; "" for none
 	Sinks  []Sink        // further places outside the store that get them
 	Every  time.Duration // how far behind a checkpoint may be; 0: 60 s
+	Retry  time.Duration // first wait after a sink failed; it doubles up to Every; 0: 1 s
 	Logger zerolog.Logger
 }
 
@@ -96,6 +97,9 @@ type Ledger struct {
 func New(db *migrations.DB, k Keys, o Options) *Ledger {
 	if o.Every == 0 {
 		o.Every = time.Minute
+	}
+	if o.Retry == 0 {
+		o.Retry = time.Second
 	}
 	return &Ledger{db, k, o}
 }

@@ -5,16 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/rs/zerolog"
 
 	"deskmate/migrations"
 )
@@ -105,63 +100,6 @@ func TestTheIndependentVerifierChecksProofs(t *testing.T) {
 		if _, err := l.Prove(context.Background(), ws, int64(n), 0); err == nil {
 			t.Errorf("entry %d of %d was proven", n, n)
 		}
-	}
-}
-
-// A sink that is down gets what it missed when it is back, also after a restart;
-// one that is up gets each checkpoint once.
-func TestAnHTTPSinkGetsTheNewestCheckpoint(t *testing.T) {
-	t.Parallel()
-	var mu sync.Mutex
-	var got []string
-	down := true
-	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		if down || r.Header.Get("Authorization") != "Bearer t" {
-			http.Error(w, "no", http.StatusServiceUnavailable)
-			return
-		}
-		b, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		got = append(got, string(b))
-	}))
-	defer sink.Close()
-	l := grownLedger(t, 5)
-	l.o.Sinks = []Sink{HTTPSink(sink.URL, "t", sink.Client()), {Name: "hourly", Every: time.Hour, Put: func(context.Context, Checkpoint) error { return nil }}}
-	var log bytes.Buffer
-	l.o.Logger = zerolog.New(&log)
-	ctx := context.Background()
-	for range 3 {
-		l.anchor(ctx)
-	}
-	all, err := l.Anchors(ctx)
-	if err != nil || len(all) != 2 || all[1].Error == "" || all[1].FailedAt.IsZero() || all[1].Size != 0 || all[0].Size != 5 {
-		t.Fatalf("while it is down: %+v, %v", all, err)
-	}
-	if n := strings.Count(log.String(), "not anchored"); n != 1 {
-		t.Errorf("the failure was logged %d times, want once:\n%s", n, &log)
-	}
-	mu.Lock()
-	down = false
-	mu.Unlock()
-	again := New(l.db, l.keys, l.o) // after a restart
-	for range 3 {
-		again.anchor(ctx)
-	}
-	if all, err = again.Anchors(ctx); err != nil || all[1].Error != "" || all[1].Size != 5 {
-		t.Fatalf("when it is back: %+v, %v", all, err)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	anchored, err := ParseAnchors(strings.Join(got, "\n"), l.keys.verifier)
-	if err != nil || len(anchored) != 1 || anchored[0].Size != 5 {
-		t.Fatalf("it got %q, %v; want the one checkpoint", got, err)
-	}
-	if r, err := l.Verify(ctx, ws, anchored...); err != nil || !r.OK() {
-		t.Errorf("Verify with what it got: %v %v", err, r.Problems)
 	}
 }
 

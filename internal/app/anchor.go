@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"deskmate/bot"
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
@@ -24,6 +26,35 @@ func (a *App) sinks() []ledger.Sink {
 		all = append(all, ledger.Sink{Name: "slack", Every: time.Hour, Put: a.anchorInSlack})
 	}
 	return all
+}
+
+// collectAnchors registers what each sink has got, read when it is asked for.
+func (a *App) collectAnchors() {
+	read := func(sink string) (got ledger.Anchored) {
+		all, err := a.Ledger.Anchors(context.Background())
+		if err != nil {
+			return ledger.Anchored{Size: -1}
+		}
+		for _, x := range all {
+			if x.Workspace == a.Self.Workspace && x.Sink == sink {
+				return x
+			}
+		}
+		return got
+	}
+	for _, s := range a.sinks() {
+		labels := prometheus.Labels{"sink": s.Name}
+		a.metrics.registry.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "deskmate", Name: "anchored_entries", Help: "Entries of the ledger that the newest checkpoint in a sink covers.", ConstLabels: labels},
+				func() float64 { return float64(read(s.Name).Size) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "deskmate", Name: "anchor_failing_seconds", Help: "For how long a sink has taken no checkpoint; 0 when it does.", ConstLabels: labels},
+				func() float64 {
+					if since := read(s.Name).FailedAt; !since.IsZero() {
+						return a.DB.Now().Sub(since).Seconds()
+					}
+					return 0
+				}))
+	}
 }
 
 // anchorInSlack owes a checkpoint to the anchor channel.

@@ -107,6 +107,7 @@ func (a *App) collect() {
 	counter("store_writes_total", "Transactions that took effect.", func() int64 { return a.DB.Stats().Writes })
 	counter("store_commits_total", "Commits, each of which waited for the disk.", func() int64 { return a.DB.Stats().Commits })
 	counter("store_failed_writes_total", "Transactions that failed.", func() int64 { return a.DB.Stats().Failed })
+	a.collectAnchors()
 	if a.socket != nil {
 		counter("slack_stored_total", "Deliveries made durable.", func() int64 { return a.socket.State().Counts.Stored })
 		counter("slack_known_total", "Deliveries that were known, or not for the agent.", func() int64 { return a.socket.State().Counts.Known })
