@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +23,7 @@ func grownLedger(t testing.TB, n int) *Ledger {
 	l := New(openStore(t), keysOf(t, 'k'), Options{})
 	err := l.db.Write(context.Background(), func(tx *migrations.Tx) error {
 		for range n {
-			if _, err := l.Append(tx, Record{Workspace: ws, Kind: "note.remembered", Actor: "U0ADA", Payload: map[string]string{"text": "tea <is> at five"}}); err != nil {
+			if _, err := l.Append(tx, Record{Workspace: ws, Kind: "note.remembered", Actor: "U0ADA", Cause: "<a> & \u2028 \"é\"", Payload: map[string]string{"text": "tea <is> at five"}}); err != nil {
 				return err
 			}
 		}
@@ -35,71 +38,187 @@ func grownLedger(t testing.TB, n int) *Ledger {
 	return l
 }
 
-// The independent verifier takes every true proof and no altered one. It shares
-// no code with this package.
-func TestTheIndependentVerifierChecksProofs(t *testing.T) {
-	t.Parallel()
+// independent builds the verifier of docs/verify, which shares no code with this
+// package, and returns a function that has it check a proof with a trusted key.
+func independent(t *testing.T) func(proof any, key ...string) bool {
+	t.Helper()
 	verifier := filepath.Join(t.TempDir(), "verify")
 	if out, err := exec.Command("go", "build", "-o", verifier, "deskmate/docs/verify").CombinedOutput(); err != nil {
 		t.Fatalf("build docs/verify: %v\n%s", err, out)
 	}
-	check := func(p Proof) bool {
+	return func(proof any, key ...string) bool {
+		t.Helper()
 		var in bytes.Buffer
 		e := json.NewEncoder(&in)
 		e.SetEscapeHTML(false)
-		if err := e.Encode(p); err != nil {
+		if err := e.Encode(proof); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command(verifier)
+		cmd := exec.Command(verifier, key...)
 		cmd.Stdin = &in
 		out, err := cmd.CombinedOutput()
-		if (err == nil) != strings.HasPrefix(string(out), "proven") {
+		if err == nil != strings.HasPrefix(string(out), "proven") || err != nil && !strings.HasPrefix(string(out), "NOT PROVEN") {
 			t.Fatalf("exit %v with %q", err, out)
 		}
 		return err == nil
 	}
-	other, err := grownLedger(t, 13).Prove(context.Background(), ws, 4, 0)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// changedHash is a hash, in hexadecimal, with one digit changed.
+func changedHash(h string) string {
+	if h[0] == '0' {
+		return "1" + h[1:]
 	}
-	for _, n := range []int{1, 2, 3, 8, 13, 64, 100} {
+	return "0" + h[1:]
+}
+
+// The independent verifier takes every true proof and no altered one.
+func TestTheIndependentVerifierChecksProofs(t *testing.T) {
+	t.Parallel()
+	check := independent(t)
+	ctx := context.Background()
+	for _, n := range []int{1, 2, 3, 8, 13, 100} {
 		l := grownLedger(t, n)
+		forger := New(l.db, keysOf(t, 'x'), Options{})
 		for _, seq := range []int{0, n / 2, n - 1} {
-			p, err := l.Prove(context.Background(), ws, int64(seq), 0)
+			p, err := l.Prove(ctx, ws, int64(seq), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !check(p) {
+			if !check(p) || !check(p, l.keys.verifier) {
 				t.Errorf("a true proof of entry %d of %d is refused", seq, n)
 			}
-			for name, change := range map[string]func(p *Proof){
-				"another leaf":       func(p *Proof) { p.Leaf = json.RawMessage(strings.Replace(string(p.Leaf), "U0ADA", "U0EVE", 1)) },
-				"another size":       func(p *Proof) { p.Size++ },
-				"another checkpoint": func(p *Proof) { p.Checkpoint = strings.Replace(p.Checkpoint, "\n", "\n1", 1) },
-				"another key":        func(p *Proof) { p.Key = other.Key[:len(other.Key)-4] + "AAA=" },
-				"a path that is cut": func(p *Proof) { p.Path = append(append([]string{}, p.Path...), strings.Repeat("00", 32)) },
-				"another place":      func(p *Proof) { p.Seq++ },
-			} {
-				bad := p
-				change(&bad)
-				if name == "another place" && n == 1 {
-					continue // a tree of one has no places to mistake
-				}
-				if name == "a path that is cut" {
-					if n == 1 {
-						continue
-					}
-					bad.Path = append([]string{}, p.Path...)
-					bad.Path[0] = strings.Repeat("00", 32)
-				}
-				if check(bad) {
+			if check(p, forger.keys.verifier) {
+				t.Errorf("a proof is taken that the trusted key did not sign")
+			}
+			bad := map[string]Proof{}
+			with := func(name string, change func(p *Proof)) {
+				c := p
+				c.Path = slices.Clone(p.Path)
+				change(&c)
+				bad[name] = c
+			}
+			with("another leaf", func(p *Proof) { p.Leaf = json.RawMessage(strings.Replace(string(p.Leaf), "U0ADA", "U0EVE", 1)) })
+			with("another size", func(p *Proof) { p.Size++ })
+			with("another checkpoint", func(p *Proof) { p.Checkpoint = strings.Replace(p.Checkpoint, "\n", "\n1", 1) })
+			with("no checkpoint", func(p *Proof) { p.Checkpoint = "" })
+			with("no signature", func(p *Proof) { p.Checkpoint, _, _ = strings.Cut(p.Checkpoint, "\u2014") })
+			with("another key", func(p *Proof) { p.Key = forger.keys.verifier })
+			with("no key", func(p *Proof) { p.Key = "" })
+			with("a place before the first", func(p *Proof) { p.Seq = -1 })
+			with("a place after the last", func(p *Proof) { p.Seq = p.Size })
+			with("a longer path", func(p *Proof) { p.Path = append(p.Path, strings.Repeat("00", 32)) })
+			for i := range p.Path {
+				with(fmt.Sprintf("hash %d of the path changed", i), func(p *Proof) { p.Path[i] = changedHash(p.Path[i]) })
+				with(fmt.Sprintf("hash %d of the path cut", i), func(p *Proof) { p.Path[i] = p.Path[i][2:] })
+				with(fmt.Sprintf("hash %d of the path missing", i), func(p *Proof) { p.Path = slices.Delete(p.Path, i, i+1) })
+			}
+			if n > 1 { // a tree of one has no other place
+				with("another place", func(p *Proof) { p.Seq = (p.Seq + 1) % p.Size })
+			}
+			for name, p := range bad {
+				if check(p) {
 					t.Errorf("a proof with %s is taken (entry %d of %d)", name, seq, n)
 				}
 			}
+			// Who has another key can sign the same tree: only the trusted key tells.
+			c, err := ParseCheckpoint(p.Checkpoint, p.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			forged, err := forger.sign(ws, c.Size, c.Root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Checkpoint, p.Key = forged.Note, forger.keys.verifier
+			if check(p, l.keys.verifier) {
+				t.Errorf("a checkpoint of another key is taken for ours")
+			}
 		}
-		if _, err := l.Prove(context.Background(), ws, int64(n), 0); err == nil {
-			t.Errorf("entry %d of %d was proven", n, n)
+		if _, err := l.Prove(ctx, ws, int64(n), 0); !errors.Is(err, ErrNoEntry) {
+			t.Errorf("Prove(%d) of %d = %v, want ErrNoEntry", n, n, err)
 		}
+		fill(t, l.db, l, 1)
+		if _, err := l.Prove(ctx, ws, int64(n), 0); !errors.Is(err, ErrNotCovered) {
+			t.Errorf("Prove of an entry that no checkpoint covers = %v, want ErrNotCovered", err)
+		}
+		c, err := l.newest(ctx, ws)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := l.ProveFor(ctx, int64(n-1), c); err != nil || !check(p) {
+			t.Errorf("ProveFor a checkpoint that was kept: %v", err)
+		}
+		if _, err := l.ProveFor(ctx, int64(n), c); !errors.Is(err, ErrNotCovered) {
+			t.Errorf("ProveFor beyond the checkpoint = %v, want ErrNotCovered", err)
+		}
+	}
+}
+
+// That the ledger only grew can be checked between any two checkpoints.
+func TestTheIndependentVerifierChecksGrowth(t *testing.T) {
+	t.Parallel()
+	check := independent(t)
+	ctx := context.Background()
+	l := grownLedger(t, 1)
+	for range 12 {
+		fill(t, l.db, l, 1)
+		if _, err := l.Checkpoint(ctx, ws); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := New(openStore(t), l.keys, Options{}) // the same signer and another story
+	fill(t, other.db, other, 13)
+	if _, err := other.Checkpoint(ctx, ws); err != nil {
+		t.Fatal(err)
+	}
+	rewritten, err := other.newest(ctx, ws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from := int64(1); from <= 13; from++ {
+		for to := from; to <= 13; to++ {
+			g, err := l.ProveGrowth(ctx, ws, from, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !check(g, l.keys.verifier) {
+				t.Errorf("the growth from %d to %d is refused", from, to)
+			}
+			if to != 13 {
+				continue
+			}
+			bad := g
+			bad.Later = rewritten.Note
+			if check(bad) {
+				t.Errorf("a rewritten ledger is taken for the growth of %d entries", from)
+			}
+			for i := range g.Path {
+				bad = g
+				bad.Path = slices.Clone(g.Path)
+				bad.Path[i] = changedHash(bad.Path[i])
+				if check(bad) {
+					t.Errorf("growth from %d with hash %d of the path changed is taken", from, i)
+				}
+				bad.Path = slices.Delete(slices.Clone(g.Path), i, i+1)
+				if check(bad) {
+					t.Errorf("growth from %d without hash %d of the path is taken", from, i)
+				}
+			}
+			bad = g
+			bad.From, bad.To, bad.Earlier, bad.Later = g.To, g.From, g.Later, g.Earlier
+			if from != to && check(bad) {
+				t.Errorf("growth backwards from %d is taken", from)
+			}
+		}
+	}
+	for _, c := range [][2]int64{{0, 13}, {-1, 13}, {14, 0}, {13, 12}, {1, 14}} {
+		if g, err := l.ProveGrowth(ctx, ws, c[0], c[1]); err == nil {
+			t.Errorf("ProveGrowth(%d, %d) = %+v, want an error", c[0], c[1], g)
+		}
+	}
+	if g, err := l.ProveGrowth(ctx, ws, 5, 0); err != nil || g.To != 13 {
+		t.Errorf("ProveGrowth to the newest = %+v, %v", g, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,43 +163,74 @@ func (c *auditSearch) Run(r *run) error {
 }
 
 type auditProve struct {
-	auditEntry
-	Size   int64  `help:"Prove it for the checkpoint of this size. Default: the newest." placeholder:"N"`
-	Output string `short:"o" help:"File to write; default: standard output." placeholder:"FILE"`
+	storeFlags
+	workspaceFlag
+	Seq        *int64 `arg:"" optional:"" help:"Number of the entry, as audit tail shows it."`
+	Size       int64  `help:"Prove it for the checkpoint of this size. Default: the newest." placeholder:"N"`
+	Checkpoint string `help:"Prove it for a checkpoint in this file, which was kept elsewhere." placeholder:"FILE"`
+	From       int64  `help:"Without an entry: prove that the ledger has only grown since the checkpoint of this size." placeholder:"N"`
+	To         int64  `help:"With --from: up to the checkpoint of this size. Default: the newest." placeholder:"N"`
+	Output     string `short:"o" help:"File to write; default: standard output." placeholder:"FILE"`
 }
 
 // Help implements kong.HelpProvider.
 func (auditProve) Help() string {
-	return "Example: deskmate audit prove 1204 | go run ./docs/verify\n\nThe proof is JSON: leaf, path, signed checkpoint, public key (docs/ledger.md)."
+	return "Example: deskmate audit prove 1204 | go run ./docs/verify \"$(deskmate audit key)\"\n\nThe proof is JSON: leaf, path, signed checkpoint, public key (docs/ledger.md)."
 }
 
 func (c *auditProve) Run(r *run) error {
+	if (c.Seq == nil) == (c.From == 0) {
+		return errors.New("say what to prove: an entry (deskmate audit prove 1204) or growth (deskmate audit prove --from 1000)")
+	}
 	return c.with(r, func(s *Store) error {
 		workspace, err := only(r, s, c.Workspace)
 		if err != nil {
 			return err
 		}
-		p, err := s.Ledger.Prove(r, workspace, c.Seq, c.Size)
+		p, err := c.proof(r, s, workspace)
 		if err != nil {
 			return err
 		}
 		// The leaf must stay as it was hashed: neither indented nor escaped.
-		w := r.Out
-		if c.Output != "" {
-			f, err := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-			if err != nil {
-				return fmt.Errorf("write proof: %w", err)
-			}
-			defer f.Close()
-			w = f
-		}
-		e := json.NewEncoder(w)
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
-		if err := e.Encode(p); err != nil {
+		err = e.Encode(p)
+		switch {
+		case err != nil:
+		case c.Output == "":
+			_, err = r.Out.Write(b.Bytes())
+		default:
+			err = os.WriteFile(c.Output, b.Bytes(), 0o600)
+		}
+		if err != nil {
 			return fmt.Errorf("write proof: %w", err)
 		}
 		return nil
 	})
+}
+
+func (c *auditProve) proof(r *run, s *Store, workspace string) (any, error) {
+	switch {
+	case c.From != 0:
+		return s.Ledger.ProveGrowth(r, workspace, c.From, c.To)
+	case c.Checkpoint == "":
+		return s.Ledger.Prove(r, workspace, *c.Seq, c.Size)
+	}
+	text, err := os.ReadFile(c.Checkpoint)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	all, err := ledger.ParseAnchors(string(text), s.Keys.Verifier())
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints in %s: %w", c.Checkpoint, err)
+	}
+	for _, a := range slices.Backward(all) {
+		if a.Workspace == workspace && a.Size > *c.Seq && (c.Size == 0 || c.Size == a.Size) {
+			return s.Ledger.ProveFor(r, *c.Seq, a)
+		}
+	}
+	return nil, fmt.Errorf("prove ledger entry %d with %s: %w", *c.Seq, c.Checkpoint, ledger.ErrNotCovered)
 }
 
 type auditExport struct {
