@@ -2,6 +2,8 @@ package bot
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -74,5 +76,40 @@ func TestDirectoryForgetsWhatChanged(t *testing.T) {
 	}
 	if kind, err := d.RequesterKind(t.Context(), ws, "U0BEN", ws); kind != KindOutsider || err != nil {
 		t.Errorf("kind of somebody deactivated: got %q, %v; want outsider, who may do least", kind, err)
+	}
+}
+
+// Only Slack's word on a person is taken for what they are: a refusal that says
+// nothing about them must not make an outsider of a sponsor or an approver.
+func TestStandingTellsARefusalFromAnAnswer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, answer string
+		status       int
+		kind         string // "" for an error
+	}{
+		{"nobody of that id", `{"ok":false,"error":"user_not_found"}`, http.StatusOK, KindOutsider},
+		{"somebody out of sight", `{"ok":false,"error":"user_not_visible"}`, http.StatusOK, KindOutsider},
+		{"a scope is missing", `{"ok":false,"error":"missing_scope","needed":"users:read"}`, http.StatusOK, ""},
+		{"the workspace is out of reach", `{"ok":false,"error":"team_access_not_granted"}`, http.StatusOK, ""},
+		{"the token is void", `{"ok":false,"error":"token_revoked"}`, http.StatusOK, ""},
+		{"a proxy is in the way", `denied`, http.StatusForbidden, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(c.status)
+				if _, err := w.Write([]byte(c.answer)); err != nil {
+					t.Errorf("answer: %v", err)
+				}
+			}))
+			defer web.Close()
+			d := NewDirectory(NewAPI(APIOptions{BaseURL: web.URL, BotToken: "xoxb-test"}), DirectoryOptions{})
+			got, err := d.Standing(context.Background(), "T0", "U0ADA", nil)
+			if (err != nil) != (c.kind == "") || got.Kind != c.kind || got.Active {
+				t.Errorf("Standing = %+v, %v; want kind %q", got, err, c.kind)
+			}
+		})
 	}
 }

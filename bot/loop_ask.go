@@ -149,7 +149,8 @@ func (d *Directory) approvers(ctx context.Context, a identity.Approval, sponsor 
 // Standing implements identity.Roll: it asks Slack, not what was heard before.
 func (d *Directory) Standing(ctx context.Context, workspace, person string, groups []string) (identity.Standing, error) {
 	p, err := d.roster.person(ctx, workspace, person)
-	if isRefusal(err) {
+	// Any other refusal is about the agent or what lies between, not about them.
+	if isRefusal(err, "user_not_found", "user_not_visible") {
 		return identity.Standing{Kind: KindOutsider}, nil
 	}
 	if err != nil {

@@ -27,5 +27,5 @@ var Scopes = []Scope{
 	{"mpim:read", []string{"conversations.info", "conversations.list"}, "it does not know its group direct messages"},
 	{"reactions:write", []string{"reactions.add"}, "it cannot react with an emoji"},
 	{"usergroups:read", []string{"usergroups.list", "usergroups.users.list"}, "grants and approvals that name a user group hold for nobody"},
-	{"users:read", []string{"users.info", "users.list"}, "it does not know people's names, time zones and kinds, so that it treats everyone as an outsider"},
+	{"users:read", []string{"users.info", "users.list"}, "it does not know people's names, time zones and kinds, so that it treats everyone as an outsider and takes no decision or command from anybody"},
 }
