@@ -208,7 +208,7 @@ func lastUse(i identity.ReviewItem) string {
 // lossWords say what stops working without a grant.
 func lossWords(i identity.ReviewItem) string {
 	if len(i.Loss) == 0 {
-		return "other grants cover the same tools, where and for whom they hold"
+		return "other grants cover the same tools, where and for whom they hold, as long as they are kept"
 	}
 	return "I cannot use " + clip("`"+escape(strings.Join(i.Loss, "`, `"))+"`", 1000) + " any more, nowhere and for nobody. Answers in threads where I am asked are not touched."
 }

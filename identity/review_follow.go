@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"deskmate/identity/ledger"
 	"deskmate/identity/policy"
 	"deskmate/migrations"
 	"deskmate/scheduler/task"
@@ -102,6 +103,9 @@ func (p *Reviews) follow(tx *migrations.Tx, agent Agent, id string, grants map[s
 		return time.Time{}, err
 	}
 	if r.State == ReviewOpen {
+		if err := p.extend(tx, agent, &r); err != nil {
+			return time.Time{}, err
+		}
 		if err := p.sweep(tx, agent, r); err != nil {
 			return time.Time{}, err
 		}
@@ -124,6 +128,25 @@ func (p *Reviews) follow(tx *migrations.Tx, agent Agent, id string, grants map[s
 		}
 	}
 	return p.next(tx, r.Workspace)
+}
+
+// extend gives people their whole time from when they are asked: a review may
+// begin while no server runs, and silence counts only after the cards.
+func (p *Reviews) extend(tx *migrations.Tx, agent Agent, r *Review) error {
+	late := tx.Now().Sub(r.StartedAt)
+	if r.asked || late <= 0 {
+		return nil
+	}
+	r.DueAt = r.DueAt.Add(late)
+	if !r.remindAt.IsZero() {
+		r.remindAt = r.remindAt.Add(late)
+	}
+	if _, err := tx.Exec(`UPDATE reviews SET due_at = $1, remind_at = $2 WHERE id = $3`, migrations.Micros(r.DueAt), migrations.Micros(r.remindAt), r.ID); err != nil {
+		return fmt.Errorf("move end of review %s: %w", r.ID, err)
+	}
+	_, err := p.Ledger.Append(tx, ledger.Record{Workspace: r.Workspace, Kind: "review.asked", Agent: agent.User, Actor: policy.System,
+		Fields: map[string]string{"review": r.ID, "due_at": r.DueAt.Format(time.RFC3339)}})
+	return err
 }
 
 // sweep closes items whose grants have ended, and, when the time is up, takes back

@@ -379,3 +379,32 @@ func TestAReviewIsFollowedByOneWorker(t *testing.T) {
 		t.Errorf("Handle without the lease = %v, %d reviews", err, r.entries("review.started"))
 	}
 }
+
+// Silence is an answer only of people who were asked: a review that began while
+// no server ran leaves its whole time from when it was shown.
+func TestTimeForAnswersRunsFromWhenPeopleWereAsked(t *testing.T) {
+	t.Parallel()
+	r := newReviewed(t)
+	r.pass(40 * day)
+	if _, err := r.reviews().Start(context.Background(), ws, "cli:op"); err != nil {
+		t.Fatal(err)
+	}
+	r.pass(20 * day)
+	if again := r.look(); again != 11*day || !r.standing("builtin-post") || len(r.shown) != 2 {
+		t.Errorf("looks again in %s with %q shown; the grant stands: %t; want cards, and the reminder in 11 days", again, r.shown, r.standing("builtin-post"))
+	}
+	if v := r.get(); v.State != ReviewOpen || v.DueAt.Sub(r.clock()).Round(time.Minute) != 14*day {
+		t.Errorf("the review is %s until %s", v.State, v.DueAt)
+	}
+	if r.entries("review.asked") != 1 {
+		t.Errorf("%d entries review.asked, want 1", r.entries("review.asked"))
+	}
+	r.pass(13 * day)
+	r.look() // once asked, nothing moves the end
+	r.pass(day)
+	r.look()
+	if r.standing("builtin-post") || r.get().State != ReviewDone || r.entries("review.asked") != 1 {
+		t.Error("silence after the cards was no answer")
+	}
+	r.verified()
+}
