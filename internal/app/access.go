@@ -170,6 +170,13 @@ func (c *accessGrant) Run(r *run) error {
 			fmt.Fprint(r.Out, "Nothing was changed. It would be:\n+ ")
 		}
 		printGrant(r.Out, g)
+		if c.DryRun {
+			changed, err := shifts(r, s, policy.Plan{Workspace: workspace, Add: []policy.Grant{g}})
+			if err != nil {
+				return err
+			}
+			printShifts(r.Out, changed)
+		}
 		return nil
 	})
 }
@@ -361,6 +368,13 @@ func (c *accessRevoke) Run(r *run) error {
 			fmt.Fprint(r.Out, "Nothing was changed. It would take back:\n- ")
 		}
 		printGrant(r.Out, g)
+		if c.DryRun {
+			changed, err := shifts(r, s, policy.Plan{Workspace: workspace, Remove: []policy.Grant{g}})
+			if err != nil {
+				return err
+			}
+			printShifts(r.Out, changed)
+		}
 		return nil
 	})
 }
@@ -518,10 +532,17 @@ func (c *accessPlan) Run(r *run) error {
 		if err != nil {
 			return err
 		}
+		changed, err := shifts(r, s, p)
+		if err != nil {
+			return err
+		}
 		if c.JSON {
-			err = printJSON(r.Out, map[string]any{"empty": p.Empty(), "plan": p})
+			err = printJSON(r.Out, map[string]any{"empty": p.Empty(), "plan": p, "decisions": append([]policy.Shift{}, changed...)})
 		} else {
 			_, err = fmt.Fprint(r.Out, p.Text())
+			if !p.Empty() {
+				printShifts(r.Out, changed)
+			}
 		}
 		if err == nil && c.ExitCode && !p.Empty() {
 			return exitError(1)
