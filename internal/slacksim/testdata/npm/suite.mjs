@@ -153,7 +153,8 @@ async function sockets() {
     if (type === 'events_api') await ack();
   });
   const mentioned = next(client, 'app_mention', () => true);
-  const heard = next(client, 'message', ({ event }) => event.user === 'U0BEN');
+  // What was said before the connection came up arrives on it too, late or early.
+  const heard = next(client, 'message', ({ event }) => event.user === 'U0BEN' && event.text === '<@U0DESKMATE> hi');
   await as('U0BEN').chat.postMessage({ channel: 'C0ENG', text: '<@U0DESKMATE> hi' });
   const [mention, message] = await Promise.all([mentioned, heard]);
   report('socket events', { mention: mention.event.text, message: message.event.text, type: message.event.channel_type,
