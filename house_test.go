@@ -26,12 +26,15 @@ var arrows = map[string][]string{
 	"identity":          {"migrations", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "scheduler/task"},
 	"memory":            {"migrations", "identity/ledger", "scheduler/task"},
 	"scheduler":         {"migrations", "identity/ledger", "scheduler/task"},
-	"bot":               {"migrations", "identity", "identity/policy", "identity/ledger", "memory", "scheduler", "scheduler/task"},
-	"handlers":          {"bot", "migrations", "identity", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "memory", "scheduler", "scheduler/task"},
+	"connection/child":  {},
+	"connection/mcp":    {"connection/child"},
+	"connection":        {"migrations", "identity/ledger", "identity/vault", "connection/child", "connection/mcp"},
+	"bot":               {"connection", "migrations", "identity", "identity/policy", "identity/ledger", "memory", "scheduler", "scheduler/task"},
+	"handlers":          {"connection", "bot", "migrations", "identity", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "memory", "scheduler", "scheduler/task"},
 	"handlers/console":  {"bot", "migrations", "identity", "identity/ledger", "memory", "scheduler", "scheduler/task"},
 	"internal/slacksim": {},
 	"internal/modelsim": {},
-	"internal/app": {"bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
+	"internal/app": {"connection", "bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
 		"scheduler", "scheduler/task", "internal/slacksim", "internal/modelsim"},
 	"docs/verify":    {},
 	"internal/crash": {"internal/app", "internal/slacksim", "internal/modelsim", "identity/ledger", "migrations"},
@@ -47,8 +50,11 @@ var keepers = map[string]func(file string) bool{
 	},
 	"github.com/sashabaranov/go-openai": func(f string) bool { return f == "bot/model_openai.go" },
 	"github.com/cedar-policy/cedar-go":  func(f string) bool { return strings.HasPrefix(f, "identity/policy/") },
-	"github.com/mattn/go-sqlite3":       func(f string) bool { return strings.HasPrefix(f, "migrations/") },
-	"github.com/jackc/pgx/v5":           func(f string) bool { return strings.HasPrefix(f, "migrations/") },
+	"github.com/modelcontextprotocol/go-sdk": func(f string) bool {
+		return strings.HasPrefix(f, "connection/mcp/") || strings.HasPrefix(f, "internal/tracker/") || strings.HasPrefix(f, "internal/mcpsim/")
+	},
+	"github.com/mattn/go-sqlite3": func(f string) bool { return strings.HasPrefix(f, "migrations/") },
+	"github.com/jackc/pgx/v5":     func(f string) bool { return strings.HasPrefix(f, "migrations/") },
 }
 
 func goFiles(t *testing.T) []string {

@@ -35,12 +35,13 @@ type faces struct {
 	once  sync.Once
 	mu    sync.Mutex
 	lines []string
-	at    int // index of the line at work, -1 for none
+	fars  map[int]string // how far each line says that it is
+	at    int            // index of the line at work, -1 for none
 }
 
 func (l *Loop) startFaces(ctx context.Context, lease *task.Lease, t *Turn) *faces {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &faces{loop: l, turn: t, try: lease.Fence, end: cancel, done: make(chan struct{}), at: -1}
+	f := &faces{loop: l, turn: t, try: lease.Fence, end: cancel, done: make(chan struct{}), at: -1, fars: map[int]string{}}
 	base := f.post()
 	go f.show(ctx, base)
 	return f
@@ -68,6 +69,15 @@ func (f *faces) working(tool string) {
 	f.at = len(f.lines) - 1
 }
 
+// far notes how far the call at work says that it is.
+func (f *faces) far(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at >= 0 {
+		f.fars[f.at] = text
+	}
+}
+
 func (f *faces) worked(string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,7 +99,11 @@ func (f *faces) snapshot(ended bool) string {
 		if i == f.at && !ended {
 			mark = "…"
 		}
-		fmt.Fprintf(&b, "- %s %s\n", mark, name)
+		fmt.Fprintf(&b, "- %s %s", mark, name)
+		if far := f.fars[i]; far != "" && mark == "…" {
+			fmt.Fprintf(&b, " (%s)", escape(far))
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

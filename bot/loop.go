@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,21 +39,23 @@ func DefaultLimits() Limits {
 // Loop works turns: it asks the model, does what the model asks for through the
 // gate, and answers. Every field is required unless said otherwise.
 type Loop struct {
-	DB      *migrations.DB
-	Gate    *identity.Gate
-	Ledger  *ledger.Ledger
-	Inbox   *Inbox
-	Outbox  *Outbox
-	Memory  *memory.Memory
-	Duties  *scheduler.Scheduler
-	People  *Directory
-	Model   Model
-	Tools   []Tool
-	Context *ContextBuilder
-	Limits  Limits
-	Faces   Faces
-	Logger  zerolog.Logger
-	Crash   func(point string) // named crash points; nil in production
+	DB     *migrations.DB
+	Gate   *identity.Gate
+	Ledger *ledger.Ledger
+	Inbox  *Inbox
+	Outbox *Outbox
+	Memory *memory.Memory
+	Duties *scheduler.Scheduler
+	People *Directory
+	Model  Model
+	Tools  []Tool // built in
+	// Connections offers those of other systems. The zero value offers none.
+	Connections Connections
+	Context     *ContextBuilder
+	Limits      Limits
+	Faces       Faces
+	Logger      zerolog.Logger
+	Crash       func(point string) // named crash points; nil in production
 }
 
 // TaskThread is the kind of the tasks that work threads.
@@ -158,7 +161,7 @@ func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 				return l.finish(ctx, lease, t, faces, nil, TurnFailed, why)
 			}
 			faces.working(call.Name)
-			err := l.act(ctx, lease, t, call)
+			err := l.act(ctx, lease, t, call, faces.far)
 			var pending *identity.PendingError
 			if errors.As(err, &pending) {
 				asked = append(asked, pending.Approval)
@@ -247,8 +250,12 @@ func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, e
 	if err != nil {
 		return Response{}, fmt.Errorf("build context of turn %s: %w", t.ID, err)
 	}
-	defs := make([]ToolDef, len(l.Tools))
-	for i, tool := range l.Tools {
+	tools, err := l.offered(ctx, t)
+	if err != nil {
+		return Response{}, err
+	}
+	defs := make([]ToolDef, len(tools))
+	for i, tool := range tools {
 		defs[i] = ToolDef{Name: tool.Name, Description: tool.Description, Schema: tool.Schema}
 	}
 	resp, err := l.Model.Complete(ctx, Request{Messages: messages, Tools: defs, MaxTokens: l.Limits.Answer, User: opaque(t.Workspace, t.last().User)}, nil)
@@ -271,8 +278,11 @@ func opaque(workspace, user string) string {
 
 // act does one tool call and stores its outcome. What the tool or the gate
 // refused is an outcome too: the model reads why.
-func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCall) error {
-	tool, ok := l.tool(call.Name)
+func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCall, progress func(string)) error {
+	tool, ok, err := l.tool(ctx, t, call.Name)
+	if err != nil {
+		return err
+	}
 	if !ok {
 		return l.store(ctx, lease, t, outcomeStep(call, identity.Result{}, fmt.Errorf("there is no tool %q", call.Name)))
 	}
@@ -281,7 +291,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 	if err != nil {
 		return err
 	}
-	c := Call{Key: callKey(t, call.ID), Turn: t, Event: e, Place: place, ID: call.ID, Args: call.Args}
+	c := Call{Key: callKey(t, call.ID), Turn: t, Event: e, Place: place, ID: call.ID, Args: call.Args, Progress: progress}
 	if !json.Valid(call.Args) || !strings.HasPrefix(strings.TrimSpace(string(call.Args)), "{") {
 		return l.store(ctx, lease, t, outcomeStep(call, identity.Result{}, badArgument("the arguments are not a JSON object")))
 	}
@@ -314,7 +324,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 		Key: c.Key, Workspace: t.Workspace, Turn: t.ID, Cause: e.Key,
 		Requester: e.User, RequesterKind: place.RequesterKind,
 		Channel: t.Channel, ChannelKind: place.ChannelKind, Thread: t.Thread, Target: target,
-		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Args: call.Args, Owner: e.Kind == KindDuty, Others: t.others(e.User),
+		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Pin: tool.Pin, Host: tool.Host, Credential: tool.Credential, Args: call.Args, Owner: e.Kind == KindDuty, Others: t.others(e.User),
 	}, effect)
 	if stored {
 		return nil
@@ -355,13 +365,17 @@ func outcomeStep(call ToolCall, r identity.Result, err error) Step {
 	return Step{Kind: stepAction, CallID: call.ID, Outcome: o}
 }
 
-func (l *Loop) tool(name string) (Tool, bool) {
-	for _, t := range l.Tools {
-		if t.Name == name {
-			return t, true
-		}
+// tool is the tool of that name which can be used in the turn now.
+func (l *Loop) tool(ctx context.Context, t *Turn, name string) (Tool, bool, error) {
+	named := func(x Tool) bool { return x.Name == name }
+	if i := slices.IndexFunc(l.Tools, named); i >= 0 {
+		return l.Tools[i], true, nil
 	}
-	return Tool{}, false
+	all, err := l.offered(ctx, t)
+	if i := slices.IndexFunc(all, named); i >= 0 {
+		return all[i], true, nil
+	}
+	return Tool{}, false, err
 }
 
 // place says where the answer will appear and who asks, with what the

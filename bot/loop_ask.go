@@ -65,7 +65,15 @@ func (l *Loop) cards(ctx context.Context, a identity.Approval) ([]Post, error) {
 	if err != nil {
 		return nil, err
 	}
-	posts := []Post{l.cardPost(a, agent.Sponsor, cardKey(a.ID), a.Channel, a.Thread)}
+	var does string
+	err = l.DB.Read(ctx, func(tx *migrations.Tx) error {
+		does, err = l.does(tx, a)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	posts := []Post{l.cardPost(a, does, agent.Sponsor, cardKey(a.ID), a.Channel, a.Thread)}
 	for _, p := range people {
 		if len(posts) > mostAsked {
 			break
@@ -73,7 +81,7 @@ func (l *Loop) cards(ctx context.Context, a identity.Approval) ([]Post, error) {
 		if p == a.Requester || p == agent.User {
 			continue
 		}
-		posts = append(posts, l.cardPost(a, agent.Sponsor, cardKey(a.ID)+":"+p, p, ""))
+		posts = append(posts, l.cardPost(a, does, agent.Sponsor, cardKey(a.ID)+":"+p, p, ""))
 	}
 	return posts, nil
 }
@@ -81,11 +89,7 @@ func (l *Loop) cards(ctx context.Context, a identity.Approval) ([]Post, error) {
 func cardKey(approval string) string { return "approval:" + approval + ":card" }
 
 // cardPost is an approval's card as a post to a channel or person.
-func (l *Loop) cardPost(a identity.Approval, sponsor, key, channel, thread string) Post {
-	does := "something that only `" + a.Tool + "` could tell"
-	if t, ok := l.tool(a.Tool); ok {
-		does, _, _ = strings.Cut(t.Description, ". ")
-	}
+func (l *Loop) cardPost(a identity.Approval, does, sponsor, key, channel, thread string) Post {
 	if a.Class == identity.ClassExternal {
 		does = "Leaves the organisation. " + does
 	}
@@ -98,6 +102,26 @@ func (l *Loop) cardPost(a identity.Approval, sponsor, key, channel, thread strin
 		Workspace: a.Workspace, Channel: channel, Thread: thread, Key: key, Text: approvalText(a), Ours: true, Card: &card, Turn: a.Turn, Cause: a.Cause,
 		Requester: a.Requester, RequesterKind: a.RequesterKind, ChannelKind: kind, Tool: ToolCard,
 	}
+}
+
+// does says in a sentence what the tool of an approval does.
+func (l *Loop) does(tx *migrations.Tx, a identity.Approval) (string, error) {
+	does := ""
+	if i := slices.IndexFunc(l.Tools, func(t Tool) bool { return t.Name == a.Tool }); i >= 0 {
+		does = l.Tools[i].Description
+	} else if l.Connections.Manager != nil {
+		t, err := l.Connections.Manager.Described(tx, a.Workspace, a.Tool)
+		if err != nil {
+			return "", err
+		}
+		if does = t.Description; does != "" {
+			does = "In the words of `" + a.Connection + "`: " + does
+		}
+	}
+	if does, _, _ = strings.Cut(does, ". "); does == "" {
+		does = "something that only `" + a.Tool + "` could tell"
+	}
+	return does, nil
 }
 
 // approvers are the people who can decide on an approval and do not see its
@@ -228,13 +252,17 @@ func (l *Loop) redraw(tx *migrations.Tx, a identity.Approval, step string) error
 		return fmt.Errorf("find cards of %s: %w", a.ID, err)
 	}
 	defer rows.Close()
+	does, err := l.does(tx, a)
+	if err != nil {
+		return err
+	}
 	var edits []Post
 	for rows.Next() {
 		var key, channel string
 		if err := rows.Scan(&key, &channel); err != nil {
 			return fmt.Errorf("find cards of %s: %w", a.ID, err)
 		}
-		p := l.cardPost(a, sponsor, key+":"+step, channel, "")
+		p := l.cardPost(a, does, sponsor, key+":"+step, channel, "")
 		p.UpdateKey = key
 		edits = append(edits, p)
 	}

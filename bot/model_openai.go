@@ -2,6 +2,8 @@ package bot
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,6 +136,9 @@ func (m *OpenAI) Complete(ctx context.Context, r Request, onText func(string)) (
 		resp, err := m.once(ctx, r, h, onText)
 		if err == nil {
 			m.keep(h)
+			for i, c := range resp.Calls {
+				resp.Calls[i].Name = ownName(c.Name, r.Tools)
+			}
 			return resp, nil
 		}
 		if ctx.Err() != nil {
@@ -304,7 +309,7 @@ func (m *OpenAI) request(r Request, h habits) openai.ChatCompletionRequest {
 	}
 	for _, t := range r.Tools {
 		q.Tools = append(q.Tools, openai.Tool{Type: openai.ToolTypeFunction, Function: &openai.FunctionDefinition{
-			Name: t.Name, Description: t.Description, Parameters: t.Schema,
+			Name: wireName(t.Name), Description: t.Description, Parameters: t.Schema,
 		}})
 	}
 	for _, message := range r.Messages {
@@ -333,13 +338,45 @@ func wire(m Message) openai.ChatCompletionMessage {
 	case RoleAssistant:
 		for _, c := range m.Calls {
 			w.ToolCalls = append(w.ToolCalls, openai.ToolCall{ID: c.ID, Type: openai.ToolTypeFunction,
-				Function: openai.FunctionCall{Name: c.Name, Arguments: arguments(c.Args)}})
+				Function: openai.FunctionCall{Name: wireName(c.Name), Arguments: arguments(c.Args)}})
 		}
 	}
 	if w.Content == "" && len(w.ToolCalls) == 0 {
 		w.Content = "(empty)"
 	}
 	return w
+}
+
+// mostName is the most characters that a function's name may have, by the
+// reference of the chat-completions protocol, which allows letters, digits, _ and -.
+const mostName = 64
+
+// wireName is a tool's name as the protocol allows it. Names that differ stay
+// different: what is changed gets a piece of its hash.
+func wireName(name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
+			return r
+		}
+		return '_'
+	}, name)
+	if plain == name && len(name) <= mostName {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	tail := "_" + hex.EncodeToString(sum[:3])
+	return plain[:min(len(plain), mostName-len(tail))] + tail
+}
+
+// ownName is the tool that a name on the wire stands for; one that stands for
+// none is passed on, for the loop to answer.
+func ownName(wire string, tools []ToolDef) string {
+	for _, t := range tools {
+		if wireName(t.Name) == wire {
+			return t.Name
+		}
+	}
+	return wire
 }
 
 // arguments are a call's arguments as they go back to the server. Arguments that

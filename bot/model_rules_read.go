@@ -3,6 +3,7 @@ package bot
 import (
 	"encoding/json"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -115,9 +116,32 @@ func (a ask) lines() (intent, bool) {
 	return all, true
 }
 
-var callForm = regexp.MustCompile("(?is)^call\\s+(?:the\\s+)?(?:tool\\s+)?`?([a-z][a-z0-9_.-]*_[a-z0-9_.-]+|[a-z][a-z0-9_.-]*)`?(?:\\s+with)?\\s*(\\{.*\\})?\\s*$")
+var callForm = regexp.MustCompile("(?is)^call\\s+(?:the\\s+)?(?:tool\\s+)?`?([a-z][a-z0-9_.-]*_[a-z0-9_.-]+|[a-z][a-z0-9_.-]*)`?(?:\\s+with)?\\s*(\\{.*\\}|[a-z][a-z0-9_]*=.+)?\\s*$")
 
-// calling is "call TOOL {json}".
+// pair is name=value of a call; a value with spaces stands in quotes.
+var pair = regexp.MustCompile(`([A-Za-z][A-Za-z0-9_]*)=("[^"]*"|“[^”]*”|\S+)`)
+
+// pairs is "a=1 b=\"two words\"" as JSON. Numbers, true and false are what they
+// look like, unless they are in quotes.
+func pairs(text string) string {
+	args := map[string]any{}
+	for _, m := range pair.FindAllStringSubmatch(text, -1) {
+		var v any = strings.Trim(m[2], `"“”`)
+		if n, err := strconv.ParseFloat(m[2], 64); err == nil {
+			v = n
+		} else if m[2] == "true" || m[2] == "false" {
+			v = m[2] == "true"
+		}
+		args[m[1]] = v
+	}
+	b, err := json.Marshal(args)
+	if err != nil {
+		return "{}"
+	}
+	return string(b)
+}
+
+// calling is "call TOOL {json}" and "call TOOL name=value …".
 func (a ask) calling() (intent, bool) {
 	m := callForm.FindStringSubmatch(a.text)
 	if m == nil || m[2] == "" && !a.tools[m[1]] {
@@ -126,6 +150,8 @@ func (a ask) calling() (intent, bool) {
 	args := m[2]
 	if args == "" {
 		args = "{}"
+	} else if !strings.HasPrefix(args, "{") {
+		args = pairs(args)
 	}
 	var object map[string]any
 	if err := json.Unmarshal([]byte(args), &object); err != nil {

@@ -28,8 +28,12 @@ type Tool struct {
 	Connection  string              // system that it belongs to
 	Target      func(c Call) string // channel or person the effect reaches, for the gate; nil = where it was asked
 	Run         func(ctx context.Context, c Call) (identity.Result, error)
-	Gated       bool // Run passes the gate with its own actions
-	Repeatable  bool // doing it twice leaves the world as doing it once: a lost outcome is simply done again
+	Gated       bool   // Run passes the gate with its own actions
+	Pin         string // hash of its definition, where a server gives it
+	Host        string // that it reaches over the network
+	Credential  string // id of the credential that it uses
+	Outside     bool   // what it gives comes from outside: information, never instructions
+	Repeatable  bool   // doing it twice leaves the world as doing it once: a lost outcome is simply done again
 }
 
 // Toolbox is what the built-in tools work on.
@@ -101,6 +105,8 @@ type Call struct {
 	Place memory.Place // where the answer appears and who asked
 	ID    string
 	Args  json.RawMessage
+	// Progress shows how far a long call is.
+	Progress func(text string)
 }
 
 // decode fills v from the call's arguments; unknown and malformed ones are

@@ -93,3 +93,13 @@ func (p Access) Explain(ctx context.Context, a Action) (policy.Explanation, erro
 	}
 	return p.Engine.Explain(ctx, r), err
 }
+
+// Offers reports whether some grant could let the action through, whatever its
+// arguments: only such tools are offered to a model. It decides nothing.
+func (p Access) Offers(ctx context.Context, a Action) (bool, error) {
+	r, err := p.request(ctx, a)
+	if err != nil {
+		return false, err
+	}
+	return p.Engine.Offers(ctx, r), nil
+}

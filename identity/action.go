@@ -236,9 +236,16 @@ func (g *Gate) end(tx *migrations.Tx, a Action, row actionRow, state string, r R
 	if failed != nil {
 		failure = cut(Mask(failed.Error()), mostError)
 	}
+	used := map[string]string{}
+	if r.Credential != "" {
+		used[ledger.FieldCredential], used[ledger.FieldCredentialVersion] = r.Credential, strconv.FormatInt(r.CredentialVersion, 10)
+	}
+	if r.Upstream != "" {
+		used[ledger.FieldUpstream] = cut(Mask(r.Upstream), 200)
+	}
 	seq, err := g.ledger.Append(tx, ledger.Record{
 		Workspace: a.Workspace, Kind: ledger.KindOutcome, Actor: row.agent, Agent: row.agent, Turn: a.Turn, Tool: a.Tool, Action: a.Key,
-		Outcome: state, Ref: &row.seq, Payload: map[string]string{ledger.PayloadResult: result, ledger.PayloadError: failure},
+		Outcome: state, Ref: &row.seq, Fields: used, Payload: map[string]string{ledger.PayloadResult: result, ledger.PayloadError: failure},
 	})
 	if err != nil {
 		return err

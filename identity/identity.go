@@ -101,6 +101,10 @@ type Result struct {
 	Text string          `json:"text,omitempty"`
 	Ref  string          `json:"ref,omitempty"`
 	Data json.RawMessage `json:"data,omitempty"`
+
+	Credential        string `json:"credential,omitempty"`         // id of the credential that it was done with
+	CredentialVersion int64  `json:"credential_version,omitempty"` // and its version
+	Upstream          string `json:"upstream,omitempty"`           // id that the far side gave the request
 }
 
 // Effect is how an action happens.

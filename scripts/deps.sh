@@ -19,6 +19,7 @@ if [ "$what" = test ]; then
 	command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing+=(chromium)
 	need node nodejs
 	need npm npm
+	need bwrap bubblewrap
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -35,8 +36,9 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 if [ "$what" = test ]; then
-	npm_dir=internal/slacksim/testdata/npm
-	if [ -f "$npm_dir/package-lock.json" ] && [ ! -d "$npm_dir/node_modules" ]; then
-		(cd "$npm_dir" && npm ci --no-audit --no-fund --silent)
-	fi
+	for npm_dir in internal/slacksim/testdata/npm connection/testdata/npm; do
+		if [ -f "$npm_dir/package-lock.json" ] && [ ! -d "$npm_dir/node_modules" ]; then
+			(cd "$npm_dir" && npm ci --no-audit --no-fund --silent)
+		fi
+	done
 fi

@@ -88,3 +88,20 @@ func (e *Engine) ensureGrant(tx *migrations.Tx, workspace, tool string) error {
 	return e.insert(tx, System, Grant{ID: builtinPrefix + tool, Workspace: workspace, Effect: Allow, Tools: []string{tool},
 		Scope: "workspace", Who: []string{Members}, Justification: "comes with the installation", GrantedBy: System, GrantedAt: tx.Now()})
 }
+
+// SetTools makes tools those that the workspace knows of a connection, in tx. They
+// get no grants by it, and grants that name others stay as they are.
+func (e *Engine) SetTools(tx *migrations.Tx, workspace, connection string, tools []BuiltinTool) error {
+	if _, err := tx.Exec(`DELETE FROM builtin_tools WHERE workspace = $1 AND connection = $2`, workspace, connection); err != nil {
+		return fmt.Errorf("store tools of %s: %w", connection, err)
+	}
+	for _, t := range tools {
+		if !goodName(t.Name) || t.Connection != connection {
+			return fmt.Errorf("store tools of %s: the tool %q has no good name", connection, t.Name)
+		}
+		if err := ensureTool(tx, workspace, t); err != nil {
+			return fmt.Errorf("store tool %s: %w", t.Name, err)
+		}
+	}
+	return changed(tx, workspace)
+}

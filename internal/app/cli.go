@@ -47,6 +47,7 @@ type cli struct {
 	Agent      agentCommand      `cmd:"" help:"Show, suspend and resume the agent."`
 	Approval   approvalCommand   `cmd:"" help:"List, show and deny what waits for a human's decision."`
 	Credential credentialCommand `cmd:"" help:"Give the agent secrets of its own, rotate and revoke them; they are never shown."`
+	Connection connectionCommand `cmd:"" help:"Connect systems that the agent can reach, and accept their tools."`
 	Backup     backupCommand     `cmd:"" help:"Copy the store to a file, while it is in use."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }

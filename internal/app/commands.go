@@ -240,6 +240,13 @@ func (c *doctorCommand) Run(r *run) error {
 			}
 			all = append(all, creds...)
 			if !c.Fast {
+				connected, err := connectionFindings(r, s, a.Workspace)
+				if err != nil {
+					return err
+				}
+				all = append(all, connected...)
+			}
+			if !c.Fast {
 				report, err := verifyLedger(r, s, a.Workspace, "")
 				if err == nil && !report.OK() {
 					err = fmt.Errorf("it was changed: %s", report.Problems[0])

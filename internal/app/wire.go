@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"deskmate/bot"
+	"deskmate/connection"
 	"deskmate/handlers"
 	"deskmate/identity"
 	"deskmate/identity/ledger"
@@ -26,14 +27,15 @@ import (
 
 // Store is what every command that works on a store needs.
 type Store struct {
-	DB     *migrations.DB
-	Keys   ledger.Keys
-	Ledger *ledger.Ledger
-	Agents *identity.Agents
-	Access *policy.Engine
-	Vault  *vault.Vault
-	Memory *memory.Memory
-	Duties *scheduler.Scheduler
+	DB          *migrations.DB
+	Keys        ledger.Keys
+	Ledger      *ledger.Ledger
+	Agents      *identity.Agents
+	Access      *policy.Engine
+	Vault       *vault.Vault
+	Memory      *memory.Memory
+	Duties      *scheduler.Scheduler
+	Connections *connection.Manager
 
 	review identity.ReviewRules
 }
@@ -53,18 +55,30 @@ func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolo
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Store{
+	s := &Store{
 		Vault: vault.New(db, l, ring),
 		DB:    db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Access: policy.New(db, l), Memory: memory.New(db, l, bot.Eraser(l)), Duties: scheduler.New(db, l, fire),
 		review: c.Review,
-	}, nil
+	}
+	told := &bot.Notices{Outbox: bot.NewOutbox(bot.OutboxOptions{DB: db}), Channel: c.AdminChannel, Logger: log}
+	s.Connections = connection.New(connection.Options{DB: db, Ledger: l, Vault: s.Vault, Logger: log, Notice: told.Post, Known: s.known, Version: Version})
+	return s, nil
+}
+
+// known has the rules know the tools of a connection.
+func (s *Store) known(tx *migrations.Tx, workspace, name string, tools []connection.Tool) error {
+	var all []policy.BuiltinTool
+	for _, t := range tools {
+		all = append(all, policy.BuiltinTool{Name: t.Name, Connection: t.Connection, Class: t.Class})
+	}
+	return s.Access.SetTools(tx, workspace, name, all)
 }
 
 // Gate is the gate for commands that decide and stop and never act: nothing
 // passes it.
 func (s *Store) Gate() *identity.Gate {
 	g := identity.NewGate(s.DB, s.Ledger, identity.FixedPolicy{}, nil)
-	loop := &bot.Loop{DB: s.DB, Outbox: bot.NewOutbox(bot.OutboxOptions{DB: s.DB}), Tools: bot.Toolbox{}.Tools()}
+	loop := &bot.Loop{DB: s.DB, Outbox: bot.NewOutbox(bot.OutboxOptions{DB: s.DB}), Tools: bot.Toolbox{}.Tools(), Connections: bot.Connections{Manager: s.Connections}}
 	g.Approvals.Ended, g.Approvals.Voted = loop.Approved, loop.Voted
 	return g
 }
@@ -76,7 +90,10 @@ func (s *Store) Reviews() *identity.Reviews {
 }
 
 // Close closes the store.
-func (s *Store) Close() error { return s.DB.Close() }
+func (s *Store) Close() error {
+	s.Connections.Close()
+	return s.DB.Close()
+}
 
 // Options are what App needs beside its configuration; the zero value is good
 // for production.
@@ -214,6 +231,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	a.loop = &bot.Loop{
 		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
 		Model: model, Tools: box.Tools(), Limits: a.limits(), Faces: bot.DefaultFaces(), Logger: o.Logger, Crash: o.Crash,
+		Connections: bot.Connections{Manager: a.Connections, Offers: a.rules.Offers},
 		Context: &bot.ContextBuilder{
 			Agents: a.Agents, Memory: a.Memory, People: a.people, Reader: reader, Clock: a.DB.Now,
 			Bot: func(string) string { return a.Self.User },
@@ -345,6 +363,7 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.tell(work) })
 	g.Go(func() error { return a.trim(work) })
 	g.Go(func() error { return a.sweepVault(work) })
+	g.Go(func() error { return a.Connections.Run(work, a.Self.Workspace) })
 	g.Go(func() error { return a.Ledger.Run(books) })
 	if a.listener != nil {
 		g.Go(func() error { return a.serveHTTP(ctx) })

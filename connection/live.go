@@ -1,0 +1,450 @@
+package connection
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"deskmate/connection/child"
+	"deskmate/connection/mcp"
+	"deskmate/identity/ledger"
+	"deskmate/identity/vault"
+	"deskmate/migrations"
+)
+
+// live is a connection that this process uses.
+type live struct {
+	spec   string // what it was made from
+	keys   string // versions of the credentials that a child was started with
+	client *mcp.Client
+}
+
+func (l *live) close() { l.client.Close() }
+
+// using returns what runs for c, started anew if its spec or, for a child, one of
+// its secrets has changed.
+func (m *Manager) using(ctx context.Context, c Connection) (*live, error) {
+	spec, err := c.Spec.text()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := m.versions(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	key := c.Workspace + " " + c.Name
+	m.mu.Lock()
+	l := m.live[key]
+	if l != nil && l.spec == spec && l.keys == keys {
+		m.mu.Unlock()
+		return l, nil
+	}
+	old := l
+	if l, err = m.open(c, spec, keys); err == nil {
+		m.live[key] = l
+	}
+	m.mu.Unlock()
+	if old != nil {
+		old.close()
+	}
+	return l, err
+}
+
+// versions names the secrets that a child of c gets, "" for none.
+func (m *Manager) versions(ctx context.Context, c Connection) (string, error) {
+	var out []string
+	for variable, name := range c.Spec.Secrets {
+		got, err := m.Vault.Get(ctx, c.Workspace, c.Name+"/"+name)
+		if err != nil {
+			if errors.Is(err, vault.ErrNoCredential) {
+				err = missing(c.Name, name)
+			}
+			return "", err
+		}
+		version := int64(0)
+		if v := got.In(vault.Active); v != nil && got.RevokedAt.IsZero() {
+			version = v.Version
+		}
+		out = append(out, fmt.Sprintf("%s=%s:%d", variable, got.ID, version))
+	}
+	return sorted(out), nil
+}
+
+// missing is the error of a connection that lacks a credential.
+func missing(connection, name string) error {
+	return fmt.Errorf("%s has no credential %s yet: deskmate credential add --connection %s --name %s", connection, name, connection, name)
+}
+
+func (m *Manager) open(c Connection, spec, keys string) (*live, error) {
+	timeout, err := c.Spec.timeout()
+	if err != nil {
+		return nil, err
+	}
+	workspace, name := c.Workspace, c.Name
+	o := mcp.Options{Name: name, Timeout: timeout, Clock: m.DB.Now, Logger: m.Logger, Version: m.Version}
+	o.Accept = func(ctx context.Context, l mcp.Listing) error { return m.check(ctx, workspace, name, l) }
+	if len(c.Spec.Command) > 0 {
+		o.Command = func(ctx context.Context) (*child.Process, error) { return m.start(ctx, c) }
+	} else if o.Endpoint = c.Spec.URL; o.Endpoint != "" {
+		if o.HTTP, err = m.web(c); err != nil {
+			return nil, err
+		}
+	}
+	return &live{spec: spec, keys: keys, client: mcp.New(o)}, nil
+}
+
+// start runs the program of a connection, with its secrets in its environment.
+func (m *Manager) start(ctx context.Context, c Connection) (*child.Process, error) {
+	memory, err := c.Spec.memory()
+	if err != nil {
+		return nil, err
+	}
+	s := child.Spec{Command: c.Spec.Command, Dir: c.Spec.Dir, Read: c.Spec.Read, Network: c.Spec.Network, Sandbox: c.Spec.Sandbox,
+		Memory: memory, CPU: c.Spec.CPU, Processes: c.Spec.Processes, Env: map[string]string{}}
+	for k, v := range c.Spec.Env {
+		s.Env[k] = v
+	}
+	var hide []string
+	for variable, name := range c.Spec.Secrets {
+		_, err := m.Vault.Use(ctx, c.Workspace, c.Name+"/"+name, func(secret []byte) error {
+			s.Env[variable] = string(secret)
+			hide = append(hide, string(secret))
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	log := m.Logger.With().Str("connection", c.Name).Logger()
+	var limit sync.Mutex
+	left, since := mostLogged, m.DB.Now()
+	s.Stderr = func(line string) {
+		limit.Lock()
+		defer limit.Unlock()
+		if now := m.DB.Now(); now.Sub(since) > time.Minute {
+			left, since = mostLogged, now
+		}
+		if left--; left >= 0 {
+			log.Info().Str("stderr", ledger.Mask(without(line, hide))).Msg("said by the connection's program")
+		}
+	}
+	return child.Start(s)
+}
+
+// mostLogged is how many lines of a child's stderr are logged in a minute.
+const mostLogged = 60
+
+// without takes secrets out of a text.
+func without(text string, secrets []string) string {
+	for _, s := range secrets {
+		if len(s) >= 4 {
+			text = strings.ReplaceAll(text, s, "[secret]")
+			for _, line := range strings.Split(s, "\n") {
+				if line = strings.TrimSpace(line); len(line) >= 16 {
+					text = strings.ReplaceAll(text, line, "[secret]")
+				}
+			}
+		}
+	}
+	return text
+}
+
+// check is asked before every call whether what the server shows is what was
+// accepted. What is not is kept and quarantined first.
+func (m *Manager) check(ctx context.Context, workspace, name string, l mcp.Listing) error {
+	c, err := m.Get(ctx, workspace, name)
+	if err != nil {
+		return err
+	}
+	l = c.Spec.only(l)
+	if c.State == StateActive && c.Pin == l.Pin() {
+		return nil
+	}
+	if c, err = m.saw(context.WithoutCancel(ctx), workspace, name, l); err != nil {
+		return err
+	}
+	return c.usable()
+}
+
+// usable is nil for a connection that may be called.
+func (c Connection) usable() error {
+	switch c.State {
+	case StateActive:
+		return nil
+	case StateNew:
+		return fmt.Errorf("%s has not been accepted yet: an admin looks at it with deskmate connection show %s", c.Name, c.Name)
+	}
+	return fmt.Errorf("%s is in quarantine (%s): an admin has to look at it", c.Name, c.Reason)
+}
+
+// only leaves the tools that the admin wants.
+func (s Spec) only(l mcp.Listing) mcp.Listing {
+	var tools []mcp.Tool
+	for _, t := range l.Tools {
+		if s.wanted(t.Name) {
+			tools = append(tools, t)
+		}
+	}
+	l.Tools = tools
+	return l
+}
+
+// Refresh looks what a connection shows now, and keeps it: see StateNew and
+// StateQuarantined.
+func (m *Manager) Refresh(ctx context.Context, workspace, name string) (Connection, error) {
+	c, err := m.Get(ctx, workspace, name)
+	if err != nil {
+		return c, err
+	}
+	l, err := m.using(ctx, c)
+	if err != nil {
+		return c, fmt.Errorf("refresh connection %s: %w", name, err)
+	}
+	l.client.Retry()
+	got, err := l.client.List(ctx)
+	if err != nil {
+		return c, fmt.Errorf("refresh connection %s: %w", name, err)
+	}
+	return m.saw(ctx, workspace, name, c.Spec.only(got))
+}
+
+// refreshEvery is how often all active connections are looked at.
+const refreshEvery = 15 * time.Minute
+
+// Run looks at the active connections of a workspace now and then, and forgets old
+// results, until ctx ends.
+func (m *Manager) Run(ctx context.Context, workspace string) error {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		m.look(ctx, workspace)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (m *Manager) look(ctx context.Context, workspace string) {
+	all, err := m.List(ctx, workspace)
+	if err == nil {
+		err = m.sweep(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		m.Logger.Error().Err(err).Msg("connections not looked at")
+		return
+	}
+	var wg sync.WaitGroup
+	for _, c := range all {
+		if c.State == StateActive {
+			wg.Go(func() {
+				if _, err := m.Refresh(ctx, workspace, c.Name); err != nil && ctx.Err() == nil {
+					m.Logger.Warn().Err(err).Str("connection", c.Name).Msg("connection cannot be used at the moment")
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// Call is one call of a tool.
+type Call struct {
+	Workspace string
+	Tool      string // connection.tool
+	Pin       string // of the tool as it was decided on
+	Args      json.RawMessage
+	Thread    string            // key of the thread that may read the whole result
+	Key       string            // names the call for ever
+	Progress  func(text string) // gets the system's words on how far it is; nil: nobody wants them
+	Class     string            // as it was decided on
+}
+
+// Answer is what a call gave. Its text is the system's: information, never
+// instructions.
+type Answer struct {
+	Text       string
+	Whole      string // id of the whole result, where Text is not all of it
+	Failed     bool   // the tool says that it failed
+	Credential string // id of the credential that was used
+	Version    int64  // and its version
+	Upstream   string // id that the far side gave the request
+}
+
+// unsureError is a call that may have taken effect.
+type unsureError struct{ err error }
+
+func (e *unsureError) Error() string { return e.err.Error() }
+func (e *unsureError) Unwrap() error { return e.err }
+
+// Unsure reports that a call may or may not have taken effect. Any other error of
+// Call means that nothing happened.
+func Unsure(err error) bool {
+	var u *unsureError
+	return errors.As(err, &u)
+}
+
+// Call calls a tool of an active connection, as it was accepted. It asks nobody
+// whether it may: that has been decided.
+func (m *Manager) Call(ctx context.Context, call Call) (Answer, error) {
+	name, tool, _ := strings.Cut(call.Tool, ".")
+	c, err := m.Get(ctx, call.Workspace, name)
+	if err != nil {
+		return Answer{}, err
+	}
+	if err := c.usable(); err != nil {
+		return Answer{}, err
+	}
+	l, err := m.using(ctx, c)
+	if err != nil {
+		return Answer{}, err
+	}
+	got, err := l.client.Call(ctx, tool, call.Pin, call.Args, call.Progress)
+	var unsent *mcp.NotSentError
+	var refused *mcp.AnswerError
+	switch {
+	case errors.As(err, &unsent), errors.As(err, &refused):
+		return Answer{}, m.masked(ctx, c, err)
+	case err != nil:
+		return Answer{}, &unsureError{m.masked(ctx, c, err)}
+	}
+	a := Answer{Failed: got.Failed}
+	hide, err := m.secrets(ctx, c, &a)
+	if err != nil {
+		return Answer{}, &unsureError{err}
+	}
+	full := without(string(got.Full), hide)
+	text := without(got.Text, hide)
+	if len(text) <= mostText && !strings.Contains(text, "(an image, ") {
+		a.Text = text
+		return a, nil
+	}
+	if a.Whole, err = m.keep(ctx, call, []byte(full)); err != nil {
+		return Answer{}, &unsureError{err}
+	}
+	a.Text = bounded(text, a.Whole)
+	return a, nil
+}
+
+// masked is an error without the connection's secrets.
+func (m *Manager) masked(ctx context.Context, c Connection, err error) error {
+	hide, serr := m.secrets(ctx, c, &Answer{})
+	text := ledger.Mask(without(err.Error(), hide))
+	if serr != nil {
+		text = "the call failed" // what cannot be checked is not shown
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
+}
+
+// secrets are those that a connection uses, to be taken out of what it says.
+func (m *Manager) secrets(ctx context.Context, c Connection, a *Answer) ([]string, error) {
+	var out []string
+	for _, name := range c.Spec.credentials() {
+		used, err := m.Vault.Use(context.WithoutCancel(ctx), c.Workspace, c.Name+"/"+name, func(secret []byte) error {
+			out = append(out, string(secret))
+			return nil
+		})
+		var denied *vault.DeniedError
+		if err != nil && !errors.As(err, &denied) {
+			return nil, err
+		}
+		a.Credential, a.Version = used.Credential, used.Version
+	}
+	return out, nil
+}
+
+// Bounds of results.
+const (
+	mostText = 24 << 10 // bytes that a model gets of one result
+	mostKept = 2 << 20  // bytes of a whole result that are kept beside
+	keepFor  = 7 * 24 * time.Hour
+)
+
+// bounded is the beginning of a text, and where the rest is.
+func bounded(text, whole string) string {
+	if len(text) <= mostText {
+		return text + fmt.Sprintf("\n(The whole result is kept as %s.)", whole)
+	}
+	head := strings.ToValidUTF8(text[:mostText], "")
+	return head + fmt.Sprintf("\n(Cut: these are %d of %d bytes. The rest can be read with read_result, id %s, from %d.)", len(head), len(text), whole, len(head))
+}
+
+// keep keeps a whole result for the thread that asked for it.
+func (m *Manager) keep(ctx context.Context, call Call, full []byte) (string, error) {
+	if len(full) > mostKept {
+		full = full[:mostKept]
+	}
+	id := migrations.NewID("r_")
+	err := m.DB.Write(context.WithoutCancel(ctx), func(tx *migrations.Tx) error {
+		_, err := tx.Exec(`INSERT INTO connection_results (workspace, id, thread, tool, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+			call.Workspace, id, call.Thread, call.Tool, full, migrations.Micros(tx.Now()))
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("keep the result of %s: %w", call.Tool, err)
+	}
+	return id, nil
+}
+
+// Whole reads on in a kept result, from a byte on, in the thread that asked for it.
+// ErrNone: there is none for that thread.
+func (m *Manager) Whole(ctx context.Context, workspace, thread, id string, from int) (text, tool string, total int, err error) {
+	var body []byte
+	err = m.DB.Read(ctx, func(tx *migrations.Tx) error {
+		return tx.QueryRow(`SELECT tool, body FROM connection_results WHERE workspace = $1 AND id = $2 AND thread = $3`, workspace, id, thread).Scan(&tool, &body)
+	})
+	if err != nil {
+		return "", "", 0, fmt.Errorf("read result %s: %w", id, none(err))
+	}
+	from = max(0, min(from, len(body)))
+	return strings.ToValidUTF8(string(body[from:min(len(body), from+mostText)]), "�"), tool, len(body), nil
+}
+
+// sweep forgets results that are old.
+func (m *Manager) sweep(ctx context.Context) error {
+	return m.DB.Write(ctx, func(tx *migrations.Tx) error {
+		_, err := tx.Exec(`DELETE FROM connection_results WHERE created_at < $1`, migrations.Micros(tx.Now().Add(-keepFor)))
+		return err
+	})
+}
+
+// web is the HTTP client of a connection.
+func (m *Manager) web(c Connection) (*http.Client, error) { return http.DefaultClient, nil }
+
+// Tested is what a connection showed when it was tried.
+type Tested struct {
+	Server   string `json:"server"`
+	Protocol string `json:"protocol"`
+	Tools    int    `json:"tools"`
+	Accepted bool   `json:"accepted"` // it shows what was accepted
+	Took     string `json:"took"`
+	Sandbox  string `json:"sandbox,omitempty"` // that its program runs in
+}
+
+// Test reaches a connection and changes nothing.
+func (m *Manager) Test(ctx context.Context, workspace, name string) (Tested, error) {
+	c, err := m.Get(ctx, workspace, name)
+	if err != nil {
+		return Tested{}, err
+	}
+	l, err := m.using(ctx, c)
+	if err != nil {
+		return Tested{}, fmt.Errorf("test connection %s: %w", name, err)
+	}
+	began := time.Now()
+	l.client.Retry()
+	got, err := l.client.List(ctx)
+	if err != nil {
+		return Tested{}, fmt.Errorf("test connection %s: %w", name, m.masked(ctx, c, err))
+	}
+	got = c.Spec.only(got)
+	return Tested{Server: got.Server, Protocol: got.Version, Tools: len(got.Tools), Accepted: c.Pin == got.Pin(), Took: time.Since(began).Round(time.Millisecond).String(), Sandbox: l.client.Sandbox()}, nil
+}
