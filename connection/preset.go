@@ -80,8 +80,9 @@ func Preset(name string, values map[string]string) ([]byte, error) {
 		if !used[k] {
 			return nil, fmt.Errorf("the preset %s has no value %q to fill", name, k)
 		}
-		if strings.ContainsAny(v, "\n\r\"'{}[]#&*!|>%@`") {
-			return nil, fmt.Errorf("the value of %s has characters that YAML reads as its own: write a file instead", k)
+		// In the presets they stand in double quotes, where YAML reads only these as its own.
+		if strings.ContainsAny(v, "\n\r\"\\") {
+			return nil, fmt.Errorf("the value of %s must not hold quotes, backslashes or line ends", k)
 		}
 	}
 	if len(missing) > 0 {

@@ -41,7 +41,7 @@ func wrap(s Spec, program, dir string) (argv []string, sandbox string, err error
 	}
 	argv = append(readable(argv, program), "--bind", dir, dir, "--chdir", dir, "--")
 	// bwrap limits no resources; the shell does that before it becomes the program.
-	argv = append(argv, "/bin/sh", "-c", `ulimit -c 0 -n 1024; exec "$@"`, "sh", program)
+	argv = append(argv, "/bin/sh", "-c", `ulimit -c 0; ulimit -n 1024; exec "$@"`, "sh", program)
 	return append(argv, s.Command[1:]...), SandboxBubblewrap, nil
 }
 
