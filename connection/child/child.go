@@ -71,6 +71,7 @@ type Process struct {
 
 	cmd      *exec.Cmd
 	stderr   *os.File
+	heard    chan struct{} // closed when all of stderr has been handed over
 	own      string // directory to remove, "" for none
 	done     chan struct{}
 	mu       sync.Mutex
@@ -142,8 +143,11 @@ func (p *Process) run(s Spec, argv []string, dir string) error {
 	if err != nil {
 		return errors.Join(err, out.Close(), errs.Close())
 	}
-	p.Stdout, p.stderr = out, errs
-	go lines(errs, s.Stderr)
+	p.Stdout, p.stderr, p.heard = out, errs, make(chan struct{})
+	go func() {
+		defer close(p.heard)
+		lines(errs, s.Stderr)
+	}()
 	go p.wait()
 	go p.watch(s)
 	return nil
@@ -177,9 +181,16 @@ func (p *Process) wait() {
 		p.ended = errors.New(p.why)
 	}
 	p.mu.Unlock()
-	// Whoever holds the other ends may live on where there is no sandbox.
-	_ = p.Stdout.Close()
+	// What it wrote last is still read. Without a sandbox somebody may live on who
+	// holds the other ends: they are not waited for.
+	t := time.NewTimer(graceTime)
+	defer t.Stop()
+	select {
+	case <-p.heard:
+	case <-t.C:
+	}
 	_ = p.stderr.Close()
+	time.AfterFunc(graceTime, func() { _ = p.Stdout.Close() })
 	p.tidy()
 	close(p.done)
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -39,10 +40,23 @@ func wrap(s Spec, program, dir string) (argv []string, sandbox string, err error
 	for _, path := range append(slices.Clone(system), s.Read...) {
 		argv = readable(argv, path)
 	}
-	argv = append(readable(argv, program), "--bind", dir, dir, "--chdir", dir, "--")
+	real, err := filepath.EvalSymlinks(program)
+	if err != nil {
+		return nil, "", err
+	}
+	// A program of the system is called by its own name; any other is shown by itself.
+	if shown := append(slices.Clone(system), s.Read...); !inside(program, shown) || !inside(real, shown) {
+		program, argv = real, readable(argv, real)
+	}
+	argv = append(argv, "--bind", dir, dir, "--chdir", dir, "--")
 	// bwrap limits no resources; the shell does that before it becomes the program.
 	argv = append(argv, "/bin/sh", "-c", `ulimit -c 0; ulimit -n 1024; exec "$@"`, "sh", program)
 	return append(argv, s.Command[1:]...), SandboxBubblewrap, nil
+}
+
+// inside reports whether a path is in one of dirs.
+func inside(path string, dirs []string) bool {
+	return slices.ContainsFunc(dirs, func(d string) bool { return path == d || strings.HasPrefix(path, d+"/") })
 }
 
 // readable shows a path to the child. A link is shown as the link that it is, and
