@@ -304,7 +304,7 @@ func (m *Manager) Call(ctx context.Context, call Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	got, err := l.client.Call(ctx, tool, call.Pin, call.Args, call.Progress)
+	got, err := l.client.Call(ctx, mcp.Call{Tool: tool, Pin: call.Pin, Args: call.Args, Fresh: call.Class != classRead, Progress: call.Progress})
 	var unsent *mcp.NotSentError
 	var refused *mcp.AnswerError
 	switch {

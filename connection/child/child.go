@@ -72,7 +72,7 @@ type Process struct {
 	cmd      *exec.Cmd
 	stderr   *os.File
 	heard    chan struct{} // closed when all of stderr has been handed over
-	own      string // directory to remove, "" for none
+	own      string        // directory to remove, "" for none
 	done     chan struct{}
 	mu       sync.Mutex
 	ended    error  // how it ended, once done is closed

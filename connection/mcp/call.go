@@ -23,37 +23,48 @@ type Answer struct {
 	Failed bool            // the tool says that it failed; Text says why
 }
 
-// Call calls a tool with a JSON object. progress gets the server's words on how
-// far it is; nil: nobody wants them.
+// Call is one call of a tool.
+type Call struct {
+	Tool string
+	Pin  string          // of the tool as the call was decided on
+	Args json.RawMessage // an object
+	// Fresh has the tools listed right before the call: what a server tells of a
+	// change may be on its way, and some tell nothing.
+	Fresh bool
+	// Progress gets the server's words on how far it is; nil: nobody wants them.
+	Progress func(text string)
+}
+
+// Call calls a tool.
 //
 // Errors: *NotSentError (nothing happened), *AnswerError (the server refused it),
 // and any other means that the call may or may not have taken effect.
-func (c *Client) Call(ctx context.Context, tool, pin string, args json.RawMessage, progress func(text string)) (Answer, error) {
-	answer, err := c.call(ctx, tool, pin, args, progress)
+func (c *Client) Call(ctx context.Context, call Call) (Answer, error) {
+	answer, err := c.call(ctx, call)
 	// A server that has forgotten the session did not take the call up: the
 	// protocol has it say so with 404.
 	if errors.Is(err, mcp.ErrSessionMissing) {
-		answer, err = c.call(ctx, tool, pin, args, progress)
+		answer, err = c.call(ctx, call)
 	}
 	return answer, err
 }
 
-func (c *Client) call(ctx context.Context, tool, pin string, args json.RawMessage, progress func(text string)) (Answer, error) {
+func (c *Client) call(ctx context.Context, call Call) (Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, fmt.Errorf("%s did not answer within %s", c.o.Name, c.o.Timeout))
 	defer cancel()
-	s, err := c.connected(ctx, true)
+	s, err := c.connected(ctx, true, call.Fresh)
 	if err != nil {
 		return Answer{}, err
 	}
 	c.mu.Lock()
-	now := s.pins[tool]
+	now := s.pins[call.Tool]
 	c.mu.Unlock()
-	if now != pin {
-		return Answer{}, &NotSentError{fmt.Errorf("%s has changed the tool %s: an admin has to look at it and accept it", c.o.Name, tool)}
+	if now != call.Pin {
+		return Answer{}, &NotSentError{fmt.Errorf("%s has changed the tool %s: an admin has to look at it and accept it", c.o.Name, call.Tool)}
 	}
-	params := &mcp.CallToolParams{Name: tool, Arguments: args}
-	if progress != nil {
-		params.SetProgressToken(c.expect(progress))
+	params := &mcp.CallToolParams{Name: call.Tool, Arguments: call.Args}
+	if call.Progress != nil {
+		params.SetProgressToken(c.expect(call.Progress))
 		defer c.forget(params.GetProgressToken())
 	}
 	sent := &atomic.Bool{}
@@ -62,18 +73,18 @@ func (c *Client) call(ctx context.Context, tool, pin string, args json.RawMessag
 		return answer(r)
 	}
 	var wire *jsonrpc.Error
+	var status *statusError
 	switch {
-	case errors.As(err, &wire) && refusals[wire.Code]:
-		return Answer{}, &AnswerError{clip(wire.Message, 2000)}
-	case errors.As(err, &wire):
-		return Answer{}, fmt.Errorf("%s failed while it worked on the call: %s", c.o.Name, clip(wire.Message, 2000))
+	case errors.As(err, &status):
+		return Answer{}, &NotSentError{status}
 	case errors.Is(err, mcp.ErrSessionMissing):
 		c.drop(s)
 		return Answer{}, &NotSentError{plain(err)}
-	}
-	var refused *statusError
-	if errors.As(err, &refused) {
-		return Answer{}, &NotSentError{refused}
+	case !errors.As(err, &wire) || strings.HasPrefix(wire.Message, "rejected by transport"): // the SDK's own
+	case refusals[wire.Code]:
+		return Answer{}, &AnswerError{clip(wire.Message, 2000)}
+	default:
+		return Answer{}, fmt.Errorf("%s failed while it worked on the call: %s", c.o.Name, clip(wire.Message, 2000))
 	}
 	if ctx.Err() == nil {
 		c.drop(s) // what comes after a broken message cannot be trusted
@@ -85,6 +96,9 @@ func (c *Client) call(ctx context.Context, tool, pin string, args json.RawMessag
 		}
 	} else {
 		err = context.Cause(ctx)
+		c.mu.Lock()
+		s.doubted = true
+		c.mu.Unlock()
 	}
 	if c.o.Command == nil && !sent.Load() {
 		return Answer{}, &NotSentError{fmt.Errorf("cannot reach %s: %w", c.o.Name, plain(err))}

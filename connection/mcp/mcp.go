@@ -138,6 +138,7 @@ type session struct {
 	listing Listing
 	pins    map[string]string // of its tools, by name
 	stale   bool              // its tools have changed since
+	doubted bool              // a call on it got no answer
 }
 
 func (s *session) set(l Listing) {
@@ -207,7 +208,7 @@ func (c *Client) drop(s *session) {
 
 // List connects if need be and says what the server offers now, accepted or not.
 func (c *Client) List(ctx context.Context) (Listing, error) {
-	s, err := c.connected(ctx, false)
+	s, err := c.connected(ctx, false, false)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -222,9 +223,9 @@ func (c *Client) List(ctx context.Context) (Listing, error) {
 	return l, nil
 }
 
-// connected returns a session whose listing is fresh; checked says that it must
-// be an accepted one.
-func (c *Client) connected(ctx context.Context, checked bool) (*session, error) {
+// connected returns a session. checked says that what it shows must be accepted,
+// fresh that it is asked for that now.
+func (c *Client) connected(ctx context.Context, checked, fresh bool) (*session, error) {
 	select {
 	case c.connecting <- struct{}{}:
 	case <-ctx.Done():
@@ -240,8 +241,12 @@ func (c *Client) connected(ctx context.Context, checked bool) (*session, error) 
 		default:
 		}
 	}
-	stale := s != nil && s.stale
+	stale, doubted := s != nil && (s.stale || fresh), s != nil && s.doubted
 	c.mu.Unlock()
+	if doubted && !c.alive(ctx, s) {
+		c.drop(s)
+		s = nil
+	}
 	switch {
 	case closed:
 		return nil, &NotSentError{fmt.Errorf("the connection %s is closed", c.o.Name)}
@@ -275,6 +280,23 @@ func (c *Client) connected(ctx context.Context, checked bool) (*session, error) 
 		}
 	}
 	return s, nil
+}
+
+// pingTime is how long a server that gave no answer has to show that it is there.
+const pingTime = 3 * time.Second
+
+// alive reports whether a session still answers: after a call without an answer
+// its stream may be broken for good.
+func (c *Client) alive(ctx context.Context, s *session) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	if err := s.mcp.Ping(ctx, nil); err != nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.doubted = false
+	return true
 }
 
 // later notes a failure to connect, and when the next try may be. A caller who
