@@ -148,6 +148,11 @@ func readTurn(r Request) ([]ask, []called) {
 	for _, t := range r.Tools {
 		tools[t.Name] = true
 	}
+	for _, m := range r.Messages { // a tool that was called may be gone since
+		for _, c := range m.Calls {
+			tools[c.Name] = true
+		}
+	}
 	var asks []ask
 	var made []called
 	var brief briefing

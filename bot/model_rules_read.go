@@ -118,6 +118,9 @@ func (a ask) lines() (intent, bool) {
 
 var callForm = regexp.MustCompile("(?is)^call\\s+(?:the\\s+)?(?:tool\\s+)?`?([a-z][a-z0-9_.-]*_[a-z0-9_.-]+|[a-z][a-z0-9_.-]*)`?(?:\\s+with)?\\s*(\\{.*\\}|[a-z][a-z0-9_]*=.+)?\\s*$")
 
+// farName is the name of a connection's tool.
+var farName = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[A-Za-z0-9_-]*[_-][A-Za-z0-9_-]+$`)
+
 // pair is name=value of a call; a value with spaces stands in quotes.
 var pair = regexp.MustCompile(`([A-Za-z][A-Za-z0-9_]*)=("[^"]*"|“[^”]*”|\S+)`)
 
@@ -144,7 +147,7 @@ func pairs(text string) string {
 // calling is "call TOOL {json}" and "call TOOL name=value …".
 func (a ask) calling() (intent, bool) {
 	m := callForm.FindStringSubmatch(a.text)
-	if m == nil || m[2] == "" && !a.tools[m[1]] {
+	if m == nil || m[2] == "" && !a.tools[m[1]] && !farName.MatchString(m[1]) {
 		return intent{}, false
 	}
 	args := m[2]

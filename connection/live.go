@@ -289,6 +289,12 @@ func Unsure(err error) bool {
 	return errors.As(err, &u)
 }
 
+// Unreachable reports that a system could not be reached or listed.
+func Unreachable(err error) bool {
+	var unsent *mcp.NotSentError
+	return errors.As(err, &unsent)
+}
+
 // Call calls a tool of an active connection, as it was accepted. It asks nobody
 // whether it may: that has been decided.
 func (m *Manager) Call(ctx context.Context, call Call) (Answer, error) {

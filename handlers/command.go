@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"deskmate/bot"
+	"deskmate/connection"
 	"deskmate/identity"
 	"deskmate/identity/policy"
 	"deskmate/migrations"
@@ -18,14 +19,15 @@ import (
 
 // Commands answers slash commands: /deskmate and a word that says what.
 type Commands struct {
-	DB     *migrations.DB
-	Gate   *identity.Gate
-	Rules  identity.Access
-	Agents *identity.Agents
-	People *bot.Directory
-	Reader *bot.Reader
-	Outbox *bot.Outbox
-	Logger zerolog.Logger
+	DB          *migrations.DB
+	Gate        *identity.Gate
+	Rules       identity.Access
+	Agents      *identity.Agents
+	People      *bot.Directory
+	Reader      *bot.Reader
+	Outbox      *bot.Outbox
+	Connections *connection.Manager
+	Logger      zerolog.Logger
 }
 
 // subcommand is one word after /deskmate.
@@ -57,6 +59,7 @@ func subcommands() []subcommand {
 		{"approvals", "approvals", "approvals", "what waits for a human's decision", (*Commands).approvals},
 		{"suspend", "suspend all|tool NAME|connection NAME|channel #c|person @p|credential ID REASON", "suspend tool post it is the wrong channel", "stop everything, or a part, at once", (*Commands).suspend},
 		{"resume", "resume all|tool NAME|… REASON", "resume tool post looked at it", "let what was stopped work again", (*Commands).resume},
+		{"connect", "connect [add|show|accept|refresh|quarantine|remove NAME]", "connect show tracker", "the systems that I am connected to; admins connect and accept them", (*Commands).connect},
 		{"help", "help", "help", "this list", (*Commands).help},
 	}
 }

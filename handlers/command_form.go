@@ -94,7 +94,7 @@ type Forms struct {
 // Handle says what is wrong with a form, by field; nothing closes it.
 func (f *Forms) Handle(ctx context.Context, s bot.Submission) (map[string]string, error) {
 	switch s.Form {
-	case formGrant, formRevoke:
+	case formGrant, formRevoke, formConnect:
 		return f.Commands.submit(ctx, s)
 	case formDeny:
 		return nil, f.Approvals.decide(ctx, s.Key, "", identity.Press{
@@ -116,10 +116,16 @@ func (h *Commands) submit(ctx context.Context, s bot.Submission) (map[string]str
 	a := asking{Command: bot.Command{Workspace: s.Workspace, Key: s.Key, Channel: s.Metadata, User: s.User}, who: who, agent: agent}
 	field := "tools"
 	var text string
-	if s.Form == formRevoke {
+	switch s.Form {
+	case formRevoke:
 		field = "grant"
 		text, err = h.take(ctx, a, s.Values["grant"], s.Values["why"])
-	} else {
+	case formConnect:
+		field = "yaml"
+		if err = sorryf("That takes my sponsor or an admin of the workspace."); who.Admin || who.Sponsor {
+			text, err = h.add(ctx, a, s.Values["yaml"])
+		}
+	default:
 		text, err = h.store(ctx, a, h.formGrant(s))
 	}
 	var told *sorry

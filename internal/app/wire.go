@@ -247,7 +247,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
 
 	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
-	commands := &handlers.Commands{DB: a.DB, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Logger: o.Logger}
+	commands := &handlers.Commands{DB: a.DB, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Logger: o.Logger}
 	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals}
 	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
 	a.runner.Handle(identity.TaskSponsor, 1, sponsors.Handle)
