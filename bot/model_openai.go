@@ -351,17 +351,20 @@ func wire(m Message) openai.ChatCompletionMessage {
 // reference of the chat-completions protocol, which allows letters, digits, _ and -.
 const mostName = 64
 
-// wireName is a tool's name as the protocol allows it. Names that differ stay
-// different: what is changed gets a piece of its hash.
+// wireName is a tool's name as the protocol allows it: tracker.list_issues is
+// tracker__list_issues. Names that differ stay different: what is changed in
+// another way gets a piece of its hash.
 func wireName(name string) string {
+	simple := strings.Replace(name, ".", "__", 1)
 	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
 			return r
 		}
 		return '_'
-	}, name)
-	if plain == name && len(name) <= mostName {
-		return name
+	}, simple)
+	// Two names must not become one: "__" stands for the one dot and nothing else.
+	if plain == simple && len(simple) <= mostName && !strings.Contains(name, "__") && !strings.Contains(name, "_.") && !strings.Contains(name, "._") {
+		return simple
 	}
 	sum := sha256.Sum256([]byte(name))
 	tail := "_" + hex.EncodeToString(sum[:3])
