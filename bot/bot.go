@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"deskmate/identity/label"
 )
 
 // Kinds of Event, the words of the inbox table's kind column.
@@ -54,6 +56,8 @@ type Event struct {
 	Duty        string    `json:"duty,omitempty"`     // duty id, for KindDuty
 	Run         string    `json:"run,omitempty"`      // run id, for KindDuty
 	At          time.Time `json:"at"`
+	// Label is what went into it, once a turn has taken it.
+	Label label.Label `json:"label,omitzero"`
 }
 
 // Addressed reports whether the event asks the agent in so many words: a
@@ -97,4 +101,5 @@ type Post struct {
 	CallArgs   json.RawMessage `json:"call_args,omitempty"`
 	Others     []string        `json:"others,omitempty"` // who else took part in asking
 	Duty       bool            `json:"duty,omitempty"`   // the requester owns the duty that causes it
+	Label      label.Label     `json:"label,omitzero"`   // of what went into it
 }

@@ -76,7 +76,7 @@ func approvalCard(a identity.Approval, does, sponsor string) Card {
 	if a.State == identity.ApprovalPending {
 		c.Buttons = append([]Button{{ID: ButtonApprove, Text: "Approve", Value: a.ID, Style: "primary"}, {ID: ButtonDeny, Text: "Deny", Value: a.ID, Style: "danger"},
 			{ID: ButtonReason, Text: "Deny with a reason…", Value: a.ID}}, c.Buttons...)
-		if a.Class == identity.ClassWrite && a.Thread != "" && a.Quorum <= 1 {
+		if a.Class == identity.ClassWrite && a.Thread != "" && a.Quorum <= 1 && !a.Flows() {
 			c.Buttons = append(c.Buttons, Button{ID: ButtonThread, Text: "Approve for this thread, 1 hour", Value: a.ID,
 				Confirm: fmt.Sprintf("<@%s> may then use `%s` in this thread for %d hour without asking again. It is a grant like any other and can be revoked.", a.Requester, escape(a.Tool), ThreadHours)})
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"deskmate/identity"
+	"deskmate/identity/label"
 	"deskmate/memory"
 )
 
@@ -26,13 +27,15 @@ type ContextBuilder struct {
 	Reader *Reader
 	Bot    func(workspace string) string // the agent's own Slack user id
 	Clock  func() time.Time
+	Turns  func(ctx context.Context, ids []string) (label.Label, error) // labels of turns that have ended, joined
 }
 
-// Build gives the messages for the turn's next model call.
-func (b *ContextBuilder) Build(ctx context.Context, t *Turn) ([]Message, error) {
-	system, err := b.system(ctx, t)
+// Build gives the messages for the turn's next model call, and the label of what
+// they hold beside the turn's steps.
+func (b *ContextBuilder) Build(ctx context.Context, t *Turn) ([]Message, label.Label, error) {
+	system, given, err := b.system(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, given, err
 	}
 	messages := []Message{{Role: RoleSystem, Content: system}}
 	for _, s := range t.Steps {
@@ -45,7 +48,7 @@ func (b *ContextBuilder) Build(ctx context.Context, t *Turn) ([]Message, error) 
 			messages = append(messages, Message{Role: RoleTool, CallID: s.CallID, Name: s.Outcome.Call.Name, Content: s.Outcome.told()})
 		}
 	}
-	return messages, nil
+	return messages, given, nil
 }
 
 // told is an outcome in the words that the model reads.
@@ -97,15 +100,16 @@ func Plain(text, bot string) string {
 	return strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&").Replace(text)
 }
 
-func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, error) {
+func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Label, error) {
+	var given label.Label
 	e := t.last()
 	agent, err := b.Agents.Get(ctx, t.Workspace)
 	if err != nil {
-		return "", fmt.Errorf("load agent: %w", err)
+		return "", given, fmt.Errorf("load agent: %w", err)
 	}
 	kind, err := b.People.RequesterKind(ctx, t.Workspace, e.User, e.UserTeam)
 	if err != nil {
-		return "", fmt.Errorf("look up requester %s: %w", e.User, err)
+		return "", given, fmt.Errorf("look up requester %s: %w", e.User, err)
 	}
 	place := memory.Place{Workspace: t.Workspace, Channel: t.Channel, ChannelKind: e.ChannelKind, Requester: e.User, RequesterKind: kind}
 
@@ -133,17 +137,26 @@ func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, error) {
 	if e.Kind == KindDuty {
 		s.WriteString("This is a run of one of your duties: do it and write the message that should appear, nothing about duties or schedules.\n")
 	}
-	if earlier := b.earlier(ctx, t, e); earlier != "" {
+	earlier, from, err := b.earlier(ctx, t)
+	if err != nil {
+		return "", given, err
+	}
+	given = label.Join(given, from)
+	if earlier != "" {
 		fmt.Fprintf(&s, "\nEarlier in this thread, oldest first (quoted, for information):\n%s", earlier)
 	}
-	notes, err := b.Memory.Recall(ctx, place, b.plain(e), noteTokens)
+	notes, hits, err := b.Memory.RecallFrom(ctx, place, b.plain(e), noteTokens)
 	if err != nil {
-		return "", fmt.Errorf("recall: %w", err)
+		return "", given, fmt.Errorf("recall: %w", err)
 	}
+	if from, err = b.People.hits(ctx, t.Workspace, hits); err != nil {
+		return "", given, err
+	}
+	given = label.Join(given, from)
 	if notes != "" {
 		fmt.Fprintf(&s, "\nWhat you remember that may help (quoted, for information):\n%s", notes)
 	}
-	return s.String(), nil
+	return s.String(), given, nil
 }
 
 func (b *ContextBuilder) where(ctx context.Context, t *Turn, e Event) string {
@@ -160,14 +173,15 @@ func (b *ContextBuilder) where(ctx context.Context, t *Turn, e Event) string {
 // earlier quotes the thread before the turn, newest kept where it does not fit.
 // A thread that cannot be read leaves the answer poorer, not impossible: the
 // model is told so.
-func (b *ContextBuilder) earlier(ctx context.Context, t *Turn, e Event) string {
+func (b *ContextBuilder) earlier(ctx context.Context, t *Turn) (string, label.Label, error) {
 	if t.Thread == "" || t.Thread == t.causeTS() {
-		return ""
+		return "", label.Label{}, nil
 	}
 	said, err := b.Reader.Thread(ctx, t.Workspace, t.Channel, t.Thread, 200)
 	if err != nil {
-		return "(the earlier messages could not be read: " + err.Error() + ")\n"
+		return "(the earlier messages could not be read: " + err.Error() + ")\n", label.Label{}, nil
 	}
+	var quoted []Said
 	inTurn := map[string]bool{}
 	for _, s := range t.Steps {
 		if s.Event != nil {
@@ -185,13 +199,17 @@ func (b *ContextBuilder) earlier(ctx context.Context, t *Turn, e Event) string {
 			lines = append(lines, fmt.Sprintf("(%d earlier messages left out)\n", i+1))
 			break
 		}
-		lines = append(lines, line)
+		lines, quoted = append(lines, line), append(quoted, said[i])
+	}
+	from, err := b.People.said(ctx, t.Workspace, t.Channel, b.Bot(t.Workspace), quoted, b.Turns)
+	if err != nil {
+		return "", from, err
 	}
 	var s strings.Builder
 	for i := len(lines) - 1; i >= 0; i-- {
 		s.WriteString(lines[i])
 	}
-	return s.String()
+	return s.String(), from, nil
 }
 
 // quote is one message as a line of quoted text.

@@ -47,6 +47,7 @@ type Channel struct {
 // DirectoryOptions are the choices of NewDirectory; all may be left out.
 type DirectoryOptions struct {
 	Clock func() time.Time
+	Self  string        // the agent's own user id
 	TTL   time.Duration // how long an answer of Slack is good; 0: ten minutes
 	// SavePerson and SaveChannel get what Slack said, for keeping. Their errors do
 	// not fail the look-up.
@@ -157,6 +158,19 @@ func (d *Directory) Groups(ctx context.Context, workspace, person string) ([]str
 		return all, nil
 	})
 	return all[person], err
+}
+
+// Readers implements identity.Readers, as Slack says now. The agent is not among
+// them.
+func (d *Directory) Readers(ctx context.Context, workspace, channel string) (people []string, open bool, err error) {
+	c, err := d.roster.channel(ctx, channel)
+	if err != nil {
+		return nil, false, fmt.Errorf("look up channel %s: %w", channel, err)
+	}
+	if people, err = d.roster.members(ctx, channel); err != nil {
+		return nil, false, fmt.Errorf("list who is in %s: %w", channel, err)
+	}
+	return slices.DeleteFunc(people, func(p string) bool { return p == d.o.Self }), c.Kind == ChannelPublic, nil
 }
 
 // IsIn reports whether somebody is in a channel, as Slack says now.

@@ -84,6 +84,9 @@ func (l *Loop) Begin(ctx context.Context, lease *task.Lease, rows []Row) (*Turn,
 		Channel: cause.Channel, Thread: cause.Thread, Requester: cause.User,
 		CauseKind: cause.Kind, Cause: cause.Key, State: TurnRunning,
 	}
+	if err := l.heard(ctx, rows); err != nil {
+		return nil, fmt.Errorf("begin turn of %s: %w", lease.Key, err)
+	}
 	err := l.DB.Write(ctx, func(tx *migrations.Tx) error {
 		if err := lease.Guard(tx); err != nil {
 			return err
@@ -236,6 +239,9 @@ func (l *Loop) steer(ctx context.Context, lease *task.Lease, t *Turn, take bool)
 	if len(rows) == 0 || !take || t.CauseKind == KindDuty {
 		return nil
 	}
+	if err := l.heard(ctx, rows); err != nil {
+		return err
+	}
 	return l.DB.Write(ctx, func(tx *migrations.Tx) error {
 		if err := lease.Guard(tx); err != nil {
 			return err
@@ -246,7 +252,7 @@ func (l *Loop) steer(ctx context.Context, lease *task.Lease, t *Turn, take bool)
 
 // ask calls the model with the conversation so far.
 func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, error) {
-	messages, err := l.Context.Build(ctx, t)
+	messages, given, err := l.Context.Build(ctx, t)
 	if err != nil {
 		return Response{}, fmt.Errorf("build context of turn %s: %w", t.ID, err)
 	}
@@ -262,6 +268,7 @@ func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, e
 	if err != nil {
 		return Response{}, err
 	}
+	resp.Label = given
 	for i := range resp.Calls { // ids must be unique within the turn: steps are found by them
 		resp.Calls[i].ID = fmt.Sprintf("c%d_%d", len(t.Steps), i)
 	}
@@ -300,7 +307,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 		if err != nil && !isOutcome(err) {
 			return err
 		}
-		return l.store(ctx, lease, t, outcomeStep(call, r, err))
+		return l.store(ctx, lease, t, outcomeStep(call, tool.labelled(r), err))
 	}
 	stored := false
 	effect := identity.Effect{
@@ -310,7 +317,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 				return err
 			}
 			stored = true
-			return t.add(tx, outcomeStep(call, r, err))
+			return t.add(tx, outcomeStep(call, tool.labelled(r), err))
 		},
 	}
 	if tool.Repeatable {
@@ -324,7 +331,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 		Key: c.Key, Workspace: t.Workspace, Turn: t.ID, Cause: e.Key,
 		Requester: e.User, RequesterKind: place.RequesterKind,
 		Channel: t.Channel, ChannelKind: place.ChannelKind, Thread: t.Thread, Target: target,
-		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Pin: tool.Pin, Host: tool.Host, Credential: tool.Credential, Args: call.Args, Owner: e.Kind == KindDuty, Others: t.others(e.User),
+		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Pin: tool.Pin, Host: tool.Host, Credential: tool.Credential, Args: call.Args, Owner: e.Kind == KindDuty, Others: t.others(e.User), Label: t.label(),
 	}, effect)
 	if stored {
 		return nil
@@ -332,7 +339,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 	if err != nil && !isOutcome(err) {
 		return err
 	}
-	return l.store(ctx, lease, t, outcomeStep(call, r, err))
+	return l.store(ctx, lease, t, outcomeStep(call, tool.labelled(r), err))
 }
 
 // callKey names a tool call for ever; call ids begin with "c".
@@ -488,7 +495,7 @@ func (l *Loop) reply(t *Turn, answer string) Post {
 	e := t.last()
 	return Post{
 		Workspace: t.Workspace, Channel: t.Channel, Thread: t.Thread, Key: "turn:" + t.ID + ":reply", Text: answer,
-		Turn: t.ID, Cause: e.Key, Requester: e.User, ChannelKind: e.ChannelKind, Tool: ToolReply,
+		Turn: t.ID, Cause: e.Key, Requester: e.User, ChannelKind: e.ChannelKind, Tool: ToolReply, Label: t.label(),
 	}
 }
 

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"deskmate/identity/label"
 	"encoding/json"
 	"errors"
 )
@@ -59,6 +60,8 @@ type Response struct {
 	Calls []ToolCall `json:"calls,omitempty"`
 	Usage Usage      `json:"usage"`
 	Model string     `json:"model"` // which model answered
+	// Label is that of everything that the model was given beside the turn's steps.
+	Label label.Label `json:"label,omitzero"`
 }
 
 // Model answers requests. onText, if not nil, is called with the text so far

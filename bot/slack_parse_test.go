@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -73,7 +74,7 @@ func TestParseMessages(t *testing.T) {
 				c.want.UserTeam = "T1"
 			}
 			c.want.At = got.At
-			if got != c.want {
+			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("\n got %+v\nwant %+v", got, c.want)
 			}
 			if got.At.IsZero() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"deskmate/identity"
+	"deskmate/identity/label"
 	"deskmate/identity/policy"
 	"deskmate/memory"
 	"deskmate/scheduler"
@@ -46,6 +47,8 @@ type Toolbox struct {
 	Agents *identity.Agents
 	Model  Model
 	Clock  func() time.Time
+	Bot    func(workspace string) string                                // the agent's own user id
+	Turns  func(ctx context.Context, ids []string) (label.Label, error) // labels of turns that have ended, joined
 }
 
 // Tools are the built-in tools, in the order in which people are told of them.
@@ -57,9 +60,9 @@ func (b Toolbox) Tools() []Tool {
 			all = append(all, t)
 		}
 	}
-	add("memory", memoryTools(b.Memory, b.Reader))
+	add("memory", memoryTools(b.Memory, b.Reader, b.People))
 	add("duties", dutyTools(b.Duties, b.People, b.Clock))
-	add(ConnectionSlack, slackTools(b.Reader, b.Outbox, b.People))
+	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))
 	return all
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // memoryTools are remember, recall and forget.
-func memoryTools(m *memory.Memory, reader *Reader) []Tool {
-	t := memoryTool{m, reader}
+func memoryTools(m *memory.Memory, reader *Reader, people *Directory) []Tool {
+	t := memoryTool{m, reader, people}
 	return []Tool{
 		{Name: "remember", Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
 			Schema: object("text", "the fact, in words that make sense on their own",
@@ -29,6 +29,7 @@ func memoryTools(m *memory.Memory, reader *Reader) []Tool {
 type memoryTool struct {
 	memory *memory.Memory
 	reader *Reader
+	people *Directory
 }
 
 func (t memoryTool) remember(ctx context.Context, c Call) (identity.Result, error) {
@@ -55,14 +56,15 @@ func (t memoryTool) recall(ctx context.Context, c Call) (identity.Result, error)
 	if err := c.decode(&a); err != nil {
 		return identity.Result{}, err
 	}
-	found, err := t.memory.Recall(ctx, c.Place, a.Query, 1500)
+	found, hits, err := t.memory.RecallFrom(ctx, c.Place, a.Query, 1500)
 	if err != nil {
 		return identity.Result{}, fmt.Errorf("recall: %w", err)
 	}
 	if found == "" {
 		return text("Nothing found that may be shown here.")
 	}
-	return text("%s", found)
+	from, err := t.people.hits(ctx, c.Turn.Workspace, hits)
+	return identity.Result{Text: found, Label: from}, err
 }
 
 func (t memoryTool) forget(ctx context.Context, c Call) (identity.Result, error) {

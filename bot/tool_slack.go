@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"deskmate/identity"
+	"deskmate/identity/label"
 )
 
 // Names under which the gate judges what reaches Slack; the model knows the same
@@ -31,8 +32,8 @@ const (
 
 // slackTools are the tools for Slack itself. Those that post are gated inside
 // the outbox, where pacing and looking before a repeat live.
-func slackTools(reader *Reader, out *Outbox, people *Directory) []Tool {
-	s := slackTool{reader, out, people}
+func slackTools(b Toolbox) []Tool {
+	s := slackTool{b.Reader, b.Outbox, b.People, b.Bot, b.Turns}
 	return []Tool{
 		{Name: ToolReadThread, Class: identity.ClassRead, Run: s.readThread, Repeatable: true, Schema: object(),
 			Description: "Read the messages of this thread, oldest first, with their authors."},
@@ -60,6 +61,8 @@ type slackTool struct {
 	reader *Reader
 	out    *Outbox
 	people *Directory
+	bot    func(workspace string) string
+	turns  func(ctx context.Context, ids []string) (label.Label, error)
 }
 
 func (s slackTool) readThread(ctx context.Context, c Call) (identity.Result, error) {
@@ -73,7 +76,16 @@ func (s slackTool) readThread(ctx context.Context, c Call) (identity.Result, err
 	if err != nil {
 		return identity.Result{}, slackFailure("read this thread", err)
 	}
-	return text("%s", s.transcript(ctx, c.Turn.Workspace, said))
+	return s.told(ctx, c, c.Turn.Channel, said)
+}
+
+// told is a transcript as a result, with what went into it.
+func (s slackTool) told(ctx context.Context, c Call, channel string, all []Said) (identity.Result, error) {
+	from, err := s.people.said(ctx, c.Turn.Workspace, channel, s.bot(c.Turn.Workspace), all, s.turns)
+	if err != nil {
+		return identity.Result{}, err
+	}
+	return identity.Result{Text: s.transcript(ctx, c.Turn.Workspace, all), Label: from}, nil
 }
 
 func (s slackTool) readChannel(ctx context.Context, c Call) (identity.Result, error) {
@@ -101,7 +113,7 @@ func (s slackTool) history(ctx context.Context, c Call, channel string, limit in
 	if err != nil {
 		return identity.Result{}, slackFailure("read the channel", err)
 	}
-	return text("%s", s.transcript(ctx, c.Turn.Workspace, said))
+	return s.told(ctx, c, channel, said)
 }
 
 // transcript writes messages one a line: who, when (ts) and what.
@@ -186,7 +198,7 @@ func (s slackTool) send(ctx context.Context, c Call, p Post, done string) (ident
 	p.Workspace, p.Key, p.Turn, p.Cause = c.Turn.Workspace, c.Key, c.Turn.ID, c.Event.Key
 	p.Requester, p.RequesterKind = c.Event.User, c.Place.RequesterKind
 	p.From, p.FromKind, p.FromThread, p.CallArgs, p.Duty = c.Turn.Channel, c.Place.ChannelKind, c.Turn.Thread, c.Args, c.Event.Duty != ""
-	p.Others = c.Turn.others(c.Event.User)
+	p.Others, p.Label = c.Turn.others(c.Event.User), c.Turn.label()
 	if p.ChannelKind == "" {
 		p.ChannelKind = c.Place.ChannelKind
 	}
@@ -220,7 +232,7 @@ func (s slackTool) react(ctx context.Context, c Call) (identity.Result, error) {
 	err := s.out.React(ctx, Post{
 		Workspace: c.Turn.Workspace, Channel: c.Turn.Channel, ChannelKind: c.Place.ChannelKind, Key: c.Key, Update: ts, Text: name,
 		Turn: c.Turn.ID, Cause: c.Event.Key, Requester: c.Event.User, RequesterKind: c.Place.RequesterKind, Tool: ToolReact,
-		From: c.Turn.Channel, FromKind: c.Place.ChannelKind, FromThread: c.Turn.Thread, CallArgs: c.Args, Duty: c.Event.Duty != "", Others: c.Turn.others(c.Event.User),
+		From: c.Turn.Channel, FromKind: c.Place.ChannelKind, FromThread: c.Turn.Thread, CallArgs: c.Args, Duty: c.Event.Duty != "", Others: c.Turn.others(c.Event.User), Label: c.Turn.label(),
 	})
 	if err != nil {
 		return identity.Result{}, err

@@ -220,8 +220,12 @@ func (t *Turn) insert(tx *migrations.Tx) error {
 
 // end closes the turn in tx.
 func (t *Turn) end(tx *migrations.Tx, state, reason string) error {
-	_, err := tx.Exec(`UPDATE turns SET state = $1, reason = $2, input_tokens = $3, output_tokens = $4, ended_at = $5 WHERE id = $6`,
-		state, reason, t.Usage.Input, t.Usage.Output, migrations.Micros(tx.Now()), t.ID)
+	went, err := json.Marshal(t.label())
+	if err != nil {
+		return fmt.Errorf("encode label of turn %s: %w", t.ID, err)
+	}
+	_, err = tx.Exec(`UPDATE turns SET state = $1, reason = $2, input_tokens = $3, output_tokens = $4, ended_at = $5, label = $6 WHERE id = $7`,
+		state, reason, t.Usage.Input, t.Usage.Output, migrations.Micros(tx.Now()), string(went), t.ID)
 	if err != nil {
 		return fmt.Errorf("end turn %s: %w", t.ID, err)
 	}

@@ -299,6 +299,7 @@ func (g *Gate) record(a Action, d Decision, call string, row actionRow) ledger.R
 	r.Fields[ledger.FieldPolicySet], r.Fields[ledger.FieldSponsor] = d.Set, row.sponsor
 	r.Fields[ledger.FieldPin], r.Fields[ledger.FieldCredential] = a.Pin, a.Credential
 	r.Fields[monitor.FieldConnection], r.Fields[monitor.FieldHost] = a.Connection, a.Host
+	r.Fields[ledger.FieldLabels] = a.Label.String()
 	if a.Manners || a.Notice {
 		r.Fields[monitor.FieldManners] = "true"
 	}

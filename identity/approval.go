@@ -59,7 +59,8 @@ type Approval struct {
 	Args          string    `json:"args"` // JSON, with secrets masked
 	Policies      []string  `json:"policies"`
 	Reasons       []string  `json:"reasons"`
-	Approvers     []string  `json:"approvers"` // user:U…, group:S…, sponsor, admins
+	Approvers     []string  `json:"approvers"`         // user:U…, group:S…, sponsor, admins
+	Sources       []string  `json:"sources,omitempty"` // only who can read all these places may approve
 	Quorum        int       `json:"quorum"`
 	State         string    `json:"state"`
 	EndedBy       string    `json:"ended_by,omitempty"`
@@ -132,19 +133,19 @@ type Approvals struct {
 }
 
 const approvalColumns = `id, workspace, call, turn, cause, tool, class, requester, requester_kind, others, channel, channel_kind, thread, target, connection,
-	args, binding, policy_set, policies, reasons, approvers, quorum, state, ended_by, ended_why, created_at, remind_at, expires_at, ended_at`
+	args, binding, policy_set, policies, reasons, approvers, sources, quorum, state, ended_by, ended_why, created_at, remind_at, expires_at, ended_at`
 
 func scanApproval(row interface{ Scan(...any) error }) (Approval, error) {
 	var a Approval
-	var others, policies, reasons, approvers string
+	var others, policies, reasons, approvers, sources string
 	var created, remind, expires, ended int64
 	err := row.Scan(&a.ID, &a.Workspace, &a.Call, &a.Turn, &a.Cause, &a.Tool, &a.Class, &a.Requester, &a.RequesterKind, &others, &a.Channel, &a.ChannelKind,
-		&a.Thread, &a.Target, &a.Connection, &a.Args, &a.binding, &a.set, &policies, &reasons, &approvers, &a.Quorum, &a.State, &a.EndedBy, &a.EndedWhy,
+		&a.Thread, &a.Target, &a.Connection, &a.Args, &a.binding, &a.set, &policies, &reasons, &approvers, &sources, &a.Quorum, &a.State, &a.EndedBy, &a.EndedWhy,
 		&created, &remind, &expires, &ended)
 	if err != nil {
 		return a, err
 	}
-	for list, text := range map[*[]string]string{&a.Others: others, &a.Policies: policies, &a.Reasons: reasons, &a.Approvers: approvers} {
+	for list, text := range map[*[]string]string{&a.Others: others, &a.Policies: policies, &a.Reasons: reasons, &a.Approvers: approvers, &a.Sources: sources} {
 		if err := json.Unmarshal([]byte(text), list); err != nil {
 			return a, fmt.Errorf("decode approval %s: %w", a.ID, err)
 		}
@@ -278,7 +279,7 @@ func (p *Approvals) open(tx *migrations.Tx, a Action, d Decision, binding, agent
 	ap := Approval{
 		ID: migrations.NewID("ap"), Workspace: a.Workspace, Call: a.call(), Turn: a.Turn, Cause: a.Cause, Tool: a.Tool, Class: a.Class,
 		Requester: a.Requester, RequesterKind: a.RequesterKind, Others: a.Others, Channel: a.Channel, ChannelKind: a.ChannelKind, Thread: a.Thread, Target: a.Target,
-		Connection: a.Connection, Args: cut(Mask(string(a.args())), mostArgs), Policies: d.Policies, Reasons: d.Reasons, Approvers: approvers,
+		Connection: a.Connection, Args: cut(Mask(string(a.args())), mostArgs), Policies: d.Policies, Reasons: d.Reasons, Approvers: approvers, Sources: d.Sources,
 		Quorum: max(1, d.Quorum), State: ApprovalPending, CreatedAt: now, RemindAt: now.Add(ttl / 2), ExpiresAt: now.Add(ttl), binding: binding, set: d.Set,
 	}
 	seq, err := p.gate.ledger.Append(tx, ledger.Record{
@@ -291,8 +292,11 @@ func (p *Approvals) open(tx *migrations.Tx, a Action, d Decision, binding, agent
 	if err != nil {
 		return ap, err
 	}
-	lists := make([]string, 4)
-	for i, list := range [][]string{ap.Policies, ap.Reasons, ap.Approvers, ap.Others} {
+	lists := make([]string, 5)
+	for i, list := range [][]string{ap.Policies, ap.Reasons, ap.Approvers, ap.Others, ap.Sources} {
+		if list == nil {
+			list = []string{}
+		}
 		b, err := json.Marshal(list)
 		if err != nil {
 			return ap, fmt.Errorf("encode approval: %w", err)
@@ -300,11 +304,11 @@ func (p *Approvals) open(tx *migrations.Tx, a Action, d Decision, binding, agent
 		lists[i] = Mask(string(b))
 	}
 	_, err = tx.Exec(`INSERT INTO approvals (id, workspace, call, turn, cause, tool, class, requester, requester_kind, others, channel, channel_kind, thread, target, connection,
-			args, binding, policy_set, policies, reasons, approvers, quorum, state, created_at, remind_at, expires_at, asked_seq)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)`,
+			args, binding, policy_set, policies, reasons, approvers, quorum, state, created_at, remind_at, expires_at, asked_seq, sources)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)`,
 		ap.ID, ap.Workspace, ap.Call, ap.Turn, ap.Cause, ap.Tool, string(ap.Class), ap.Requester, ap.RequesterKind, lists[3], ap.Channel, ap.ChannelKind, ap.Thread, ap.Target,
 		ap.Connection, ap.Args, binding, ap.set, lists[0], lists[1], lists[2], ap.Quorum, ap.State, migrations.Micros(now), migrations.Micros(ap.RemindAt),
-		migrations.Micros(ap.ExpiresAt), seq)
+		migrations.Micros(ap.ExpiresAt), seq, lists[4])
 	if err != nil {
 		return ap, fmt.Errorf("store approval: %w", err)
 	}
@@ -484,5 +488,5 @@ func wordDuration(d time.Duration) string {
 // pin of the tool and all rules that have a say on it.
 func (g *Gate) binding(a Action, d Decision) string {
 	return g.ledger.MAC(a.Workspace, "binding", strings.Join([]string{a.Tool, a.target(), string(a.args()), a.Pin, d.Set, strings.Join(slices.Sorted(slices.Values(d.Approvers)), " "),
-		strconv.Itoa(d.Quorum)}, "\x00"))
+		strconv.Itoa(d.Quorum), strings.Join(d.Sources, " ")}, "\x00"))
 }

@@ -41,6 +41,7 @@ const (
 	RefusedOver     = "over"        // it does not wait any more
 	RefusedStale    = "stale"       // the rules have changed since
 	RefusedThread   = "no-thread"   // nothing that can be approved for a whole thread
+	RefusedReader   = "no-reader"   // cannot read what it would let out
 	RefusedStopped  = "stopped"     // the agent does nothing at present
 )
 
@@ -70,6 +71,10 @@ func (p *Approvals) Decide(ctx context.Context, press Press) (Approval, error) {
 	if err != nil {
 		return a, fmt.Errorf("decide %s: look up %s: %w", a.ID, press.Person, err)
 	}
+	may, err := p.mayRelease(ctx, a, press.Person)
+	if err != nil {
+		return a, fmt.Errorf("decide %s: look who can read it: %w", a.ID, err)
+	}
 	set := ""
 	if press.Verdict == VerdictApprove { // a no holds under any rules
 		if set, err = p.gate.setNow(ctx, a); err != nil {
@@ -89,7 +94,10 @@ func (p *Approvals) Decide(ctx context.Context, press Press) (Approval, error) {
 		if again := slices.IndexFunc(a.Votes, func(v Vote) bool { return v.Person == press.Person && v.Verdict == press.Verdict }); again >= 0 {
 			return nil
 		}
-		if refused = p.refuse(tx, a, press, who, agent, set); refused != nil {
+		if refused = p.refuse(tx, a, press, who, agent, set); refused == nil && press.Verdict == VerdictApprove && !may {
+			refused = &RefusedError{Reason: RefusedReader, Text: fmt.Sprintf("This would let out text from %s, which you cannot read now. Somebody who can has to approve it: %s.", placeWords(a.Sources), p.words(a, agent))}
+		}
+		if refused != nil {
 			return p.refusedPress(tx, a, press, refused)
 		}
 		a, err = p.vote(tx, a, press)
@@ -151,7 +159,7 @@ func (p *Approvals) refuse(tx *migrations.Tx, a Approval, press Press, who Stand
 		return nil
 	case set != a.set:
 		return no(RefusedStale, "The rules for `%s` have changed since this was asked for, so it has to be asked for again.", a.Tool)
-	case press.Hours != 0 && (press.Hours < 0 || press.Hours > MostThreadHours || a.Class != ClassWrite || a.Thread == "" || a.Quorum > 1 || p.Grant == nil):
+	case press.Hours != 0 && (press.Hours < 0 || press.Hours > MostThreadHours || a.Class != ClassWrite || a.Thread == "" || a.Quorum > 1 || a.Flows() || p.Grant == nil):
 		return no(RefusedThread, "This can only be approved one call at a time: for a whole thread I take approvals of `write` tools by one person, for %d hours at most.", MostThreadHours)
 	}
 	return nil

@@ -22,6 +22,9 @@ type Gate struct {
 
 	// Approvals are the asks that this gate makes and uses.
 	Approvals *Approvals
+	// Readers tells who can read a place, for what text goes where. Nil: nothing that
+	// is not open to all goes anywhere else.
+	Readers Readers
 	// Monitor judges actions before they are decided; nil judges nothing.
 	Monitor *monitor.Monitor
 	flights flights

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"deskmate/identity/label"
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
 )
@@ -46,14 +47,15 @@ type Action struct {
 	Tool          string
 	Class         Class
 	Args          json.RawMessage
-	Others        []string // user ids of everybody else whose words it follows from: they cannot approve it either
-	Manners       bool     // the agent's own answers, status and progress: fixed words or the answer itself, where it works
-	Connection    string   // system that the tool belongs to
-	Host          string   // that a request goes to, "" for none
-	Notice        bool     // fixed words of ours to the admins, which a suspension does not hold back
-	Credential    string   // id of the credential that it will be done with, if any
-	Pin           string   // hash of the tool's definition, where a server gives it
-	Owner         bool     // the requester owns the duty that causes it
+	Others        []string    // user ids of everybody else whose words it follows from: they cannot approve it either
+	Manners       bool        // the agent's own answers, status and progress: fixed words or the answer itself, where it works
+	Connection    string      // system that the tool belongs to
+	Host          string      // that a request goes to, "" for none
+	Notice        bool        // fixed words of ours to the admins, which a suspension does not hold back
+	Credential    string      // id of the credential that it will be done with, if any
+	Pin           string      // hash of the tool's definition, where a server gives it
+	Label         label.Label // of the text that it follows from
+	Owner         bool        // the requester owns the duty that causes it
 	// Call and CallArgs are key and arguments of the whole call, where it is done by
 	// several actions: an approval is for the call. Empty: Key and Args.
 	Call     string
@@ -102,9 +104,10 @@ type Result struct {
 	Ref  string          `json:"ref,omitempty"`
 	Data json.RawMessage `json:"data,omitempty"`
 
-	Credential        string `json:"credential,omitempty"`         // id of the credential that it was done with
-	CredentialVersion int64  `json:"credential_version,omitempty"` // and its version
-	Upstream          string `json:"upstream,omitempty"`           // id that the far side gave the request
+	Label             label.Label `json:"label,omitzero"`               // of the text
+	Credential        string      `json:"credential,omitempty"`         // id of the credential that it was done with
+	CredentialVersion int64       `json:"credential_version,omitempty"` // and its version
+	Upstream          string      `json:"upstream,omitempty"`           // id that the far side gave the request
 }
 
 // Effect is how an action happens.

@@ -18,10 +18,17 @@ const recallHits = 25
 // It is "" where nothing is found. What only repeats the query is left out: it is
 // the question itself, asked by others before.
 func (m *Memory) Recall(ctx context.Context, p Place, query string, tokens int) (string, error) {
+	text, _, err := m.RecallFrom(ctx, p, query, tokens)
+	return text, err
+}
+
+// RecallFrom is Recall with the hits whose lines it gives.
+func (m *Memory) RecallFrom(ctx context.Context, p Place, query string, tokens int) (string, []Hit, error) {
 	hits, err := m.Search(ctx, p, query, recallHits)
 	if err != nil {
-		return "", fmt.Errorf("recall: %w", err)
+		return "", nil, fmt.Errorf("recall: %w", err)
 	}
+	var given []Hit
 	said := parse(query).said
 	labels := labels{memory: m, workspace: p.Workspace, known: map[string]string{}}
 	var b strings.Builder
@@ -32,15 +39,16 @@ func (m *Memory) Recall(ctx context.Context, p Place, query string, tokens int) 
 		}
 		line, err := labels.line(ctx, h)
 		if err != nil {
-			return "", fmt.Errorf("recall: %w", err)
+			return "", nil, fmt.Errorf("recall: %w", err)
 		}
 		if Tokens(b.String())+Tokens(line) > tokens {
 			break
 		}
 		told[Source{h.Channel, h.TS}] = true
 		b.WriteString(line)
+		given = append(given, h)
 	}
-	return b.String(), nil
+	return b.String(), given, nil
 }
 
 // labels names people and channels, each looked up once.

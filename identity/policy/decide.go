@@ -100,6 +100,7 @@ func (t *toolSet) decision(q *query, verdict string, ids []string) Decision {
 			grants = append(grants, c)
 		}
 	}
+	d.Local = len(grants) > 0 && !slices.ContainsFunc(grants, func(c *compiled) bool { return !strings.HasPrefix(c.grant.Scope, "channel:") })
 	switch verdict {
 	case Allow:
 		d.Grants = counted(grants)

@@ -68,6 +68,8 @@ type Decision struct {
 	Quorum    int           `json:"quorum,omitempty"`    // for ask: how many of them
 	TTL       time.Duration `json:"ttl,omitempty"`       // for ask: how long they have
 	Grants    []string      `json:"grants,omitempty"`    // ids of the grants behind it that count uses
+	Local     bool          `json:"local,omitempty"`     // all grants that allow it are for this one channel or thread
+	Sources   []string      `json:"sources,omitempty"`   // for ask: only who can read all these places may approve
 	Set       string        `json:"set"`                 // hash of all policies that have a say on the tool: changes whenever one of them does
 }
 

@@ -15,6 +15,7 @@ import (
 	"deskmate/connection"
 	"deskmate/handlers"
 	"deskmate/identity"
+	"deskmate/identity/label"
 	"deskmate/identity/ledger"
 	"deskmate/identity/monitor"
 	"deskmate/identity/policy"
@@ -213,11 +214,14 @@ func whoAmI(ctx context.Context, api *bot.API, log zerolog.Logger) (bot.Self, er
 // wire makes the parts and joins them.
 func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	self := func(workspace string) (bot.Self, bool) { return a.Self, workspace == a.Self.Workspace }
-	a.people = bot.NewDirectory(a.api, bot.DirectoryOptions{Clock: o.Clock, SavePerson: a.savePerson, SaveChannel: a.saveChannel})
+	a.people = bot.NewDirectory(a.api, bot.DirectoryOptions{Clock: o.Clock, Self: a.Self.User, SavePerson: a.savePerson, SaveChannel: a.saveChannel})
 	reader := bot.NewReader(a.api)
-	box := bot.Toolbox{Reader: reader, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now}
+	own := func(string) string { return a.Self.User }
+	turns := func(ctx context.Context, ids []string) (label.Label, error) { return bot.TurnLabels(ctx, a.DB, ids) }
+	box := bot.Toolbox{Reader: reader, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now, Bot: own, Turns: turns}
 	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
 	gate := identity.NewGate(a.DB, a.Ledger, a.rules, o.Crash)
+	gate.Readers = a.people
 	gate.Approvals.Grant = a.Access.GrantTx
 	watch.Raise, watch.Logger = gate.Raise, o.Logger
 	gate.Monitor = monitor.New(a.DB, a.Ledger, watch)
@@ -234,7 +238,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 		Connections: bot.Connections{Manager: a.Connections, Offers: a.rules.Offers},
 		Context: &bot.ContextBuilder{
 			Agents: a.Agents, Memory: a.Memory, People: a.people, Reader: reader, Clock: a.DB.Now,
-			Bot: func(string) string { return a.Self.User },
+			Bot: own, Turns: turns,
 		},
 	}
 	threads := &handlers.Threads{DB: a.DB, Inbox: a.inbox, Loop: a.loop}
