@@ -35,14 +35,16 @@ var arrows = map[string][]string{
 	"handlers/console":  {"bot", "migrations", "identity", "identity/ledger", "memory", "scheduler", "scheduler/task"},
 	"internal/slacksim": {},
 	"internal/modelsim": {},
+	"internal/mcpsim":   {},
+	"internal/tracker":  {},
 	"internal/app": {"identity/label", "connection", "bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
-		"scheduler", "scheduler/task", "internal/slacksim", "internal/modelsim"},
+		"scheduler", "scheduler/task", "internal/slacksim", "internal/modelsim", "internal/tracker"},
 	"docs/verify":    {},
 	"internal/crash": {"internal/app", "internal/slacksim", "internal/modelsim", "identity/ledger", "migrations"},
 }
 
 // testArrows may be imported by any test: the emulators are what tests stand on.
-var testArrows = []string{"internal/slacksim", "internal/modelsim", "migrations", "identity/ledger", "identity/policy", "identity/vault", "identity", "memory", "scheduler", "scheduler/task"}
+var testArrows = []string{"internal/slacksim", "internal/modelsim", "internal/mcpsim", "internal/tracker", "migrations", "identity/ledger", "identity/policy", "identity/vault", "identity", "memory", "scheduler", "scheduler/task"}
 
 // keepers are libraries that only some files may import.
 var keepers = map[string]func(file string) bool{
