@@ -47,7 +47,7 @@ func (c Connections) tools(ctx context.Context, a identity.Action) ([]Tool, erro
 func (c Connections) tool(t connection.Tool) Tool {
 	return Tool{
 		Name: t.Name, Description: t.Description, Schema: t.Schema, Class: identity.Class(t.Class), Connection: t.Connection,
-		Pin: t.Pin, Host: t.Host, Credential: t.Credential, Outside: true,
+		Pin: t.Pin, Host: t.Host, Credential: t.Credential, Outside: true, Repeatable: t.Once,
 		Run: func(ctx context.Context, call Call) (identity.Result, error) {
 			got, err := c.Manager.Call(ctx, connection.Call{Workspace: call.Turn.Workspace, Tool: t.Name, Pin: t.Pin, Class: t.Class,
 				Args: call.Args, Thread: call.Turn.ThreadKey, Key: call.Key, Progress: call.Progress})

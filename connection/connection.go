@@ -66,6 +66,7 @@ type Tool struct {
 	Pin         string          `json:"pin"`
 	Host        string          `json:"host,omitempty"`       // that it reaches over HTTP
 	Credential  string          `json:"credential,omitempty"` // connection/name of the one that it uses
+	Once        bool            `json:"once,omitempty"`       // the same call made again does nothing more
 }
 
 var (
@@ -193,8 +194,9 @@ func (c Connection) tools(l *mcp.Listing) []Tool {
 		if !goodTool(full) {
 			continue
 		}
-		all = append(all, Tool{Name: full, Connection: c.Name, Description: t.Description, Schema: t.Input, Class: c.Spec.class(t), Pin: t.Pin(),
-			Host: c.Spec.host(), Credential: c.Spec.credential(c.Name)})
+		arg := c.Spec.once(t.Name)
+		all = append(all, Tool{Name: full, Connection: c.Name, Description: t.Description, Schema: lacking(t.Input, arg), Class: c.Spec.class(t), Pin: t.Pin(),
+			Host: c.Spec.host(), Credential: c.Spec.credential(c.Name), Once: arg != ""})
 	}
 	return all
 }

@@ -310,7 +310,11 @@ func (m *Manager) Call(ctx context.Context, call Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	got, err := l.client.Call(ctx, mcp.Call{Tool: tool, Pin: call.Pin, Args: call.Args, Fresh: call.Class != classRead, Progress: call.Progress})
+	args, err := keyed(call.Args, c.Spec.once(tool), call.Key)
+	if err != nil {
+		return Answer{}, fmt.Errorf("the arguments are not a JSON object: %w", err)
+	}
+	got, err := l.client.Call(ctx, mcp.Call{Tool: tool, Pin: call.Pin, Args: args, Fresh: call.Class != classRead, Progress: call.Progress})
 	var unsent *mcp.NotSentError
 	var refused *mcp.AnswerError
 	switch {

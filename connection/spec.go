@@ -54,6 +54,10 @@ type Spec struct {
 
 	Tools   []string          `yaml:"tools,omitempty" json:"tools,omitempty"`     // only these, with * for any characters; empty is all
 	Classes map[string]string `yaml:"classes,omitempty" json:"classes,omitempty"` // pattern of names: read, write or external; the longest pattern that fits counts
+	// Once names, for tools that do a thing once however often they are called with
+	// the same key, the argument that takes the key: {"create_*": idempotency_key}.
+	// We give it; a call without an answer is then simply made again.
+	Once    map[string]string `yaml:"once,omitempty" json:"once,omitempty"`
 	Timeout string            `yaml:"timeout,omitempty" json:"timeout,omitempty"` // of one call, such as 30s
 }
 
@@ -133,6 +137,11 @@ func (s Spec) Check() []string {
 		}
 		if !slices.Contains([]string{classRead, classWrite, classExternal}, c) {
 			add("classes: %s: must be read, write or external", p)
+		}
+	}
+	for p, arg := range s.Once {
+		if _, err := path.Match(p, ""); err != nil || p == "" || !goodVariable.MatchString(arg) {
+			add("once: %q: %q must be a pattern of tools and the name of an argument", p, arg)
 		}
 	}
 	if _, err := s.timeout(); err != nil {
@@ -259,6 +268,18 @@ func (s Spec) class(t mcp.Tool) string {
 		class = classExternal
 	}
 	return class
+}
+
+// once is the argument that takes a key by which the tool does a thing once, "" for
+// none.
+func (s Spec) once(tool string) string {
+	arg, length := "", -1
+	for p, a := range s.Once {
+		if ok, err := path.Match(p, tool); err == nil && ok && len(p) > length {
+			arg, length = a, len(p)
+		}
+	}
+	return arg
 }
 
 func grave(class string) int {

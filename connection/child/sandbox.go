@@ -44,9 +44,10 @@ func wrap(s Spec, program, dir string) (argv []string, sandbox string, err error
 	if err != nil {
 		return nil, "", err
 	}
-	// A program of the system is called by its own name; any other is shown by itself.
+	// A program of the system is there already; any other is shown by itself, under
+	// the name that it was called by.
 	if shown := append(slices.Clone(system), s.Read...); !inside(program, shown) || !inside(real, shown) {
-		program, argv = real, readable(argv, real)
+		argv = append(argv, "--ro-bind", real, program)
 	}
 	argv = append(argv, "--bind", dir, dir, "--chdir", dir, "--")
 	// bwrap limits no resources; the shell does that before it becomes the program.

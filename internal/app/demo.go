@@ -71,6 +71,7 @@ type demo struct {
 	Clock *slacksim.Clock
 
 	sim    *slacksim.Server
+	dir    string // of the store
 	config Config
 	values map[string]string // settings that make the demo
 	getenv func(string) string
@@ -103,6 +104,7 @@ func startDemo(ctx context.Context, getenv func(string) string, addr, dir string
 	if d.config, err = LoadConfig(d.values, demoEnv(getenv), ""); err != nil {
 		return nil, err
 	}
+	d.dir = dir
 	return d, d.bringBack(ctx)
 }
 

@@ -61,6 +61,7 @@ func (s *story) run(ctx context.Context) error {
 		{"Ada asks it to remember something, in #eng", s.remember},
 		{"Ben asks in the same thread, without a mention", s.recall},
 		{"What is said in #leads stays in #leads", s.private},
+		{"Ada connects the team's issue tracker, and Ben just asks", s.tracker},
 		{"What needs an approval waits for one, and outlives the process", s.approval},
 		{"Ben gives it a duty in #general", s.duty},
 		{"The clock moves on, and the duty is done", s.fires},
