@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"deskmate/connection/child"
+	"deskmate/connection/egress"
 	"deskmate/connection/mcp"
 	"deskmate/identity/ledger"
 	"deskmate/identity/vault"
@@ -426,8 +428,15 @@ func (m *Manager) sweep(ctx context.Context) error {
 	})
 }
 
-// web is the HTTP client of a connection.
-func (m *Manager) web(c Connection) (*http.Client, error) { return http.DefaultClient, nil }
+// web is the HTTP client of a connection: it reaches the one host that the spec
+// names.
+func (m *Manager) web(c Connection) (*http.Client, error) {
+	u, err := url.Parse(c.Spec.URL)
+	if err != nil {
+		return nil, fmt.Errorf("read the address of %s: %w", c.Name, err)
+	}
+	return egress.Rules{Hosts: []string{u.Host}, Private: c.Spec.Private}.Client(nil), nil
+}
 
 // Tested is what a connection showed when it was tried.
 type Tested struct {
