@@ -102,4 +102,5 @@ type Post struct {
 	Others     []string        `json:"others,omitempty"` // who else took part in asking
 	Duty       bool            `json:"duty,omitempty"`   // the requester owns the duty that causes it
 	Label      label.Label     `json:"label,omitzero"`   // of what went into it
+	Links      []string        `json:"links,omitempty"`  // addresses that people here gave, which may stand in it
 }

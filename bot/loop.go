@@ -269,6 +269,10 @@ func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, e
 		return Response{}, err
 	}
 	resp.Label = given
+	if given.Trusted() && len(messages) > 0 {
+		resp.Links = addresses(messages[0].Content)
+		resp.Links = resp.Links[:min(len(resp.Links), mostLinks)]
+	}
 	for i := range resp.Calls { // ids must be unique within the turn: steps are found by them
 		resp.Calls[i].ID = fmt.Sprintf("c%d_%d", len(t.Steps), i)
 	}
@@ -495,7 +499,7 @@ func (l *Loop) reply(t *Turn, answer string) Post {
 	e := t.last()
 	return Post{
 		Workspace: t.Workspace, Channel: t.Channel, Thread: t.Thread, Key: "turn:" + t.ID + ":reply", Text: answer,
-		Turn: t.ID, Cause: e.Key, Requester: e.User, ChannelKind: e.ChannelKind, Tool: ToolReply, Label: t.label(),
+		Turn: t.ID, Cause: e.Key, Requester: e.User, ChannelKind: e.ChannelKind, Tool: ToolReply, Label: t.label(), Links: t.links(),
 	}
 }
 

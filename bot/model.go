@@ -62,6 +62,8 @@ type Response struct {
 	Model string     `json:"model"` // which model answered
 	// Label is that of everything that the model was given beside the turn's steps.
 	Label label.Label `json:"label,omitzero"`
+	// Links are the addresses in it that people here wrote.
+	Links []string `json:"links,omitempty"`
 }
 
 // Model answers requests. onText, if not nil, is called with the text so far

@@ -30,6 +30,10 @@ type OutboxOptions struct {
 	// Failed is told of a post that could not be delivered anywhere.
 	Failed func(ctx context.Context, p Post, reason string)
 	Crash  func(point string) // named crash points
+	// Home is the address of this workspace's Slack, LinkHosts are hosts that links
+	// may lead to whatever went into a text.
+	Home      string
+	LinkHosts []string
 }
 
 // Outbox sends what is owed to people: in order per channel, at Slack's pace,
@@ -75,7 +79,7 @@ const maxText = 32 << 10
 
 // parts renders and splits p. Of an edit, what does not fit into the message goes
 // under it.
-func parts(p Post) []part {
+func (o *Outbox) parts(p Post) []part {
 	markdown := p.Text
 	if len(markdown) > maxText {
 		markdown = strings.ToValidUTF8(markdown[:maxText], "") + "\n\n(cut here: too long for Slack)"
@@ -86,7 +90,11 @@ func parts(p Post) []part {
 			allowed = append(allowed, m[1][1:])
 		}
 	}
-	texts := Split(Mrkdwn(markdown, allowed...), partLimit)
+	said := Mrkdwn(markdown, allowed...)
+	if !p.Ours && !p.Label.IsZero() {
+		said = links{o.o.Home, o.o.LinkHosts, p.Links}.harmless(said)
+	}
+	texts := Split(said, partLimit)
 	all := make([]part, 0, len(texts))
 	for i, text := range texts {
 		one := part{Post: p, Mrkdwn: text}
@@ -110,7 +118,7 @@ func (o *Outbox) Queue(tx *migrations.Tx, p Post) error {
 	if p.Key == "" || p.Channel == "" || p.Workspace == "" {
 		return fmt.Errorf("queue post %q: workspace, channel or key is missing", p.Key)
 	}
-	for _, one := range parts(p) {
+	for _, one := range o.parts(p) {
 		if strings.TrimSpace(one.Mrkdwn) == "" {
 			continue
 		}
@@ -154,7 +162,7 @@ func (o *Outbox) Send(ctx context.Context, p Post) (string, error) {
 		return "", errors.New("send: the text is empty")
 	}
 	ts := ""
-	for i, one := range parts(p) {
+	for i, one := range o.parts(p) {
 		got, err := o.deliver(ctx, one, nil)
 		if err != nil {
 			return ts, err

@@ -129,7 +129,7 @@ type Whisper struct {
 // there is one, else in the channel. It is said even while the agent is suspended.
 func (o *Outbox) Whisper(ctx context.Context, w Whisper) error {
 	p := Post{Workspace: w.Workspace, Channel: w.User, ChannelKind: ChannelDirect, Key: "whisper:" + w.Key, Text: w.Text, Ours: true, Requester: w.User, Cause: w.Cause, Tool: ToolWhisper}
-	for _, one := range parts(p) {
+	for _, one := range o.parts(p) {
 		_, err := o.o.Gate.Do(ctx, o.action(ctx, one.Post, one.Mrkdwn), identity.Effect{
 			Do: func(ctx context.Context) (identity.Result, error) {
 				return identity.Result{}, outcome(o.send.whisper(ctx, w, one.Mrkdwn))

@@ -198,7 +198,7 @@ func (s slackTool) send(ctx context.Context, c Call, p Post, done string) (ident
 	p.Workspace, p.Key, p.Turn, p.Cause = c.Turn.Workspace, c.Key, c.Turn.ID, c.Event.Key
 	p.Requester, p.RequesterKind = c.Event.User, c.Place.RequesterKind
 	p.From, p.FromKind, p.FromThread, p.CallArgs, p.Duty = c.Turn.Channel, c.Place.ChannelKind, c.Turn.Thread, c.Args, c.Event.Duty != ""
-	p.Others, p.Label = c.Turn.others(c.Event.User), c.Turn.label()
+	p.Others, p.Label, p.Links = c.Turn.others(c.Event.User), c.Turn.label(), c.Turn.links()
 	if p.ChannelKind == "" {
 		p.ChannelKind = c.Place.ChannelKind
 	}

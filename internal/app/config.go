@@ -53,6 +53,8 @@ type Config struct {
 	Monitor      []string // settings of detectors, detector.member=value
 	Canaries     []string // planted secrets that must never be sent
 
+	LinkHosts []string // that links in answers may lead to
+
 	TurnSteps  int
 	TurnTokens int
 	TurnTime   time.Duration
@@ -189,6 +191,19 @@ var settings = []setting{
 				}
 			}
 			return monitor.Config{Canaries: c.Canaries}.Validate()
+		}},
+	{name: "link_hosts", env: "DESKMATE_LINK_HOSTS", expects: "names of hosts such as docs.example.com or *.example.com, separated by commas", help: "hosts that links in answers may lead to, also where something private or foreign went into the answer",
+		set: func(c *Config, v string) error {
+			for _, s := range strings.Split(v, ",") {
+				if s = strings.ToLower(strings.TrimSpace(s)); s == "" {
+					continue
+				}
+				if name := strings.TrimPrefix(s, "*."); !strings.Contains(name, ".") || strings.ContainsAny(name, "*/:@ ") {
+					return fmt.Errorf("%q is not the name of a host", s)
+				}
+				c.LinkHosts = append(c.LinkHosts, s)
+			}
+			return nil
 		}},
 	{name: "turn_steps", env: "DESKMATE_TURN_STEPS", fallback: "24", expects: "a whole number from 1 to 200", help: "model calls that one request may take",
 		set: func(c *Config, v string) error { return whole(&c.TurnSteps, v, 1, 200) }},

@@ -229,6 +229,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, KindOf: a.people.ChannelKind, Crash: o.Crash})
 	a.outbox = bot.NewOutbox(bot.OutboxOptions{
 		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
+		Home: a.Self.URL, LinkHosts: a.config.LinkHosts,
 	})
 	box.Outbox = a.outbox
 	a.notices = &bot.Notices{Outbox: a.outbox, Channel: a.config.AdminChannel, Logger: o.Logger}
