@@ -6,7 +6,7 @@ N       ?= 1000
 export CGO_ENABLED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench crash fuzz deps deps-test
+.PHONY: help build demo test check bench crash attacks fuzz deps deps-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ bench: deps ## benchmarks, each beside a named peer
 
 crash: build ## kill the process N times at random under load and check that nothing is lost: make crash N=1000
 	$(GO) run -tags $(TAGS) ./internal/crash -n $(N)
+
+attacks: deps-test build ## a model that always makes the worst call, against every defence, and the benign twin of each
+	$(GO) test -tags $(TAGS) -count=1 -run TestAttacks -v . | grep -E '^ *--- |^(ok|FAIL)'
 
 fuzz: deps ## every fuzz target for ten seconds
 	scripts/fuzz.sh 10s

@@ -28,7 +28,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"deskmate": main})
+	testscript.Main(m, map[string]func(){"deskmate": main, "far": farMain})
 }
 
 // patience is how long a story waits for something to appear.
@@ -67,10 +67,7 @@ func TestStories(t *testing.T) {
 			env.Defer(s.close)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
-			"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "tamper": tamper, "answers": answers, "until": until,
-		},
+		Cmds: commands(),
 	})
 }
 
@@ -85,6 +82,15 @@ func condition(name string) (bool, error) {
 		return false, fmt.Errorf("the MCP servers of npm are not installed: %w", err)
 	}
 	return err == nil, nil
+}
+
+// commands are those of stories and attacks, beside testscript's own.
+func commands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"leaked": leaked, "prompt": prompt, "connect": connect, "called": called,
+		"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
+		"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "tamper": tamper, "answers": answers, "until": until,
+	}
 }
 
 func newStage(env *testscript.Env) (*stage, error) {

@@ -379,7 +379,7 @@ func ownName(wire string, tools []ToolDef) string {
 			return t.Name
 		}
 	}
-	return wire
+	return strings.Replace(wire, "__", ".", 1) // one that is gone, or made up
 }
 
 // arguments are a call's arguments as they go back to the server. Arguments that

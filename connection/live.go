@@ -330,8 +330,9 @@ func (m *Manager) Call(ctx context.Context, call Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, &unsureError{err}
 	}
-	full := without(string(got.Full), hide)
-	text := without(got.Text, hide)
+	full := ledger.Mask(without(string(got.Full), hide))
+	// A system's own secrets, and whatever else has their form: the model gets none.
+	text := ledger.Mask(without(got.Text, hide))
 	if len(text) <= mostText && !strings.Contains(text, "(an image, ") {
 		a.Text = text
 		return a, nil

@@ -261,10 +261,11 @@ func (s Spec) class(t mcp.Tool) string {
 			class, length = c, len(p)
 		}
 	}
-	if t.Destructive && class == classRead {
+	destructive, open := t.Hints()
+	if destructive && class == classRead {
 		class = classWrite
 	}
-	if t.Open && class == classWrite {
+	if open && class == classWrite {
 		class = classExternal
 	}
 	return class

@@ -53,8 +53,20 @@ type Tool struct {
 	Output      json.RawMessage `json:"outputSchema,omitempty"`
 	Annotations json.RawMessage `json:"annotations,omitempty"`
 	Meta        json.RawMessage `json:"_meta,omitempty"`
-	Destructive bool            `json:"-"` // the server says that it destroys
-	Open        bool            `json:"-"` // the server says that it reaches the world outside
+}
+
+// Hints are what a server says of its tool in so many words: that it destroys, and
+// that it reaches the world outside. What it leaves unsaid is not taken for a yes
+// here: our own class stands.
+func (t Tool) Hints() (destructive, open bool) {
+	var a struct {
+		Destructive *bool `json:"destructiveHint"`
+		Open        *bool `json:"openWorldHint"`
+	}
+	if len(t.Annotations) > 0 && json.Unmarshal(t.Annotations, &a) != nil {
+		return true, true
+	}
+	return a.Destructive != nil && *a.Destructive, a.Open != nil && *a.Open
 }
 
 // Pin is the hash of all of the tool: SHA-256 over its canonical JSON, in hex.
@@ -434,10 +446,6 @@ func read(t *mcp.Tool) (Tool, error) {
 		return Tool{}, errors.New("it has a tool without a name, or with one of over 128 bytes")
 	}
 	out := Tool{Name: t.Name, Title: t.Title, Description: t.Description}
-	if a := t.Annotations; a != nil {
-		out.Destructive = a.DestructiveHint != nil && *a.DestructiveHint
-		out.Open = a.OpenWorldHint != nil && *a.OpenWorldHint
-	}
 	var err error
 	part := func(v any, into *json.RawMessage) {
 		b, e := json.Marshal(v)

@@ -22,8 +22,8 @@ func (e *Engine) Offers(ctx context.Context, r Request) bool {
 	for _, c := range t.sorted {
 		miss := t.miss(q, c)
 		switch {
-		case c.effect == Deny && miss == nil:
-			return false
+		case c.effect == Deny && miss == nil && len(c.grant.Args) == 0:
+			return false // whatever the arguments are
 		case c.effect == Deny || c.grant.ID == "":
 		case miss == nil || miss.stage >= stageArgs:
 			offered = true

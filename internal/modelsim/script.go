@@ -38,6 +38,7 @@ type Rule struct {
 	Match string `yaml:"match"` // expression that the tool's result fits
 	Asked string `yaml:"asked"` // with Tool: expression that the newest message of a person fits
 	Times int    `yaml:"times"` // 0 = always
+	Blind bool   `yaml:"blind"` // calls tools that are not offered too
 	Reply `yaml:",inline"`
 
 	user, match, asked *regexp.Regexp
@@ -126,7 +127,7 @@ func (u *Rule) fits(q Request) (map[string]string, bool) {
 		}
 	}
 	for _, c := range u.Calls { // a tool that is not offered cannot be called
-		if !q.Offers(c.Name) {
+		if !u.Blind && !q.Offers(c.Name) {
 			return nil, false
 		}
 	}
