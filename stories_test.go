@@ -87,7 +87,7 @@ func condition(name string) (bool, error) {
 // commands are those of stories and attacks, beside testscript's own.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"leaked": leaked, "prompt": prompt, "connect": connect, "called": called,
+		"leaked": leaked, "webfar": webfar, "prompt": prompt, "connect": connect, "called": called,
 		"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
 		"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "tamper": tamper, "answers": answers, "until": until,
 	}

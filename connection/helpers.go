@@ -22,6 +22,9 @@ func none(err error) error {
 // credentials are the names of the credentials that the connection uses.
 func (s Spec) credentials() []string {
 	var out []string
+	if n := s.Auth.Name(); n != "" {
+		out = append(out, n)
+	}
 	for _, n := range s.Secrets {
 		out = append(out, n)
 	}

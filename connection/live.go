@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"deskmate/connection/auth"
 	"deskmate/connection/child"
 	"deskmate/connection/egress"
 	"deskmate/connection/mcp"
@@ -436,7 +437,45 @@ func (m *Manager) web(c Connection) (*http.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the address of %s: %w", c.Name, err)
 	}
-	return egress.Rules{Hosts: []string{u.Host}, Private: c.Spec.Private}.Client(nil), nil
+	rules := egress.Rules{Hosts: []string{u.Host}, Private: c.Spec.Private}
+	tokens := egress.Rules{Hosts: c.Spec.Auth.TokenHosts(), Private: c.Spec.Private}
+	return rules.Client(func(base http.RoundTripper) http.RoundTripper {
+		return auth.New(auth.Options{Spec: c.Spec.Auth, Secrets: keys{m, c.Workspace, c.Name}, Base: base, Tokens: tokens.Transport(), Hosts: rules.Check, Clock: m.DB.Now,
+			Alert: func(what string) { m.alert(c, what) }})
+	}), nil
+}
+
+// keys opens the credentials of one connection.
+type keys struct {
+	m               *Manager
+	workspace, name string
+}
+
+// Use implements auth.Secrets.
+func (k keys) Use(ctx context.Context, credential string, f func(secret []byte) error) (int64, error) {
+	used, err := k.m.Vault.Use(context.WithoutCancel(ctx), k.workspace, k.name+"/"+credential, f)
+	return used.Version, err
+}
+
+// Store implements auth.Secrets: what a refresh used up is replaced. The one before
+// is of no use to anybody and goes at once.
+func (k keys) Store(ctx context.Context, credential string, secret []byte) error {
+	_, err := k.m.Vault.Rotate(context.WithoutCancel(ctx), "system", k.workspace, k.name+"/"+credential, secret, time.Time{}, 0)
+	return err
+}
+
+// alert tells the admins what a server demands and does not get, once a day.
+func (m *Manager) alert(c Connection, what string) {
+	m.Logger.Warn().Str("connection", c.Name).Msg(ledger.Mask(what))
+	err := m.DB.Write(context.Background(), func(tx *migrations.Tx) error {
+		if err := m.record(tx, c.Workspace, c.Name, "connection.alert", "system", nil, map[string]string{"reason": ledger.Mask(what)}); err != nil || m.Notice == nil {
+			return err
+		}
+		return m.Notice(tx, c.Workspace, "connection:"+c.Name+":alert:"+tx.Now().UTC().Format(time.DateOnly), "From `"+c.Name+"`: "+strings.ReplaceAll(ledger.Mask(what), "`", "'"))
+	})
+	if err != nil {
+		m.Logger.Error().Err(err).Str("connection", c.Name).Msg("alert not recorded")
+	}
 }
 
 // Tested is what a connection showed when it was tried.

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"deskmate/connection/auth"
 	"deskmate/connection/child"
 	"deskmate/connection/mcp"
 )
@@ -40,6 +41,8 @@ type Spec struct {
 
 	URL     string `yaml:"url,omitempty" json:"url,omitempty"`         // of the server or the API
 	Private bool   `yaml:"private,omitempty" json:"private,omitempty"` // it may be on this machine or a private network
+	// Auth is how the agent shows who it is, over HTTP.
+	Auth auth.Spec `yaml:"auth,omitempty" json:"auth,omitzero"`
 
 	Command   []string          `yaml:"command,omitempty" json:"command,omitempty"` // program and arguments of an MCP server
 	Env       map[string]string `yaml:"env,omitempty" json:"env,omitempty"`         // its environment …
@@ -124,6 +127,12 @@ func (s Spec) Check() []string {
 	}
 	if s.URL != "" {
 		out = append(out, s.checkURL()...)
+		out = append(out, s.Auth.Check(s.Private)...)
+	} else if s.Auth.Kind != "" {
+		add("auth: is only for a url; a command gets its credentials by secrets")
+	}
+	if n := s.Auth.Name(); n != "" && !goodCredential.MatchString(n) {
+		add("auth: credential: %q is not the name of one", n)
 	}
 	out = append(out, s.checkChild()...)
 	for _, t := range s.Tools {
