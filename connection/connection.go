@@ -24,6 +24,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"deskmate/connection/mcp"
+	"deskmate/connection/web"
 	"deskmate/identity/ledger"
 	"deskmate/identity/vault"
 	"deskmate/migrations"
@@ -195,8 +196,9 @@ func (c Connection) tools(l *mcp.Listing) []Tool {
 			continue
 		}
 		arg := c.Spec.once(t.Name)
+		once := arg != "" || c.Spec.HTTP != nil && slices.ContainsFunc(c.Spec.HTTP.Calls, func(x web.Call) bool { return x.Name == t.Name && x.Once != "" })
 		all = append(all, Tool{Name: full, Connection: c.Name, Description: t.Description, Schema: lacking(t.Input, arg), Class: c.Spec.class(t), Pin: t.Pin(),
-			Host: c.Spec.host(), Credential: c.Spec.credential(c.Name), Once: arg != ""})
+			Host: c.Spec.host(), Credential: c.Spec.credential(c.Name), Once: once})
 	}
 	return all
 }

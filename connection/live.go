@@ -2,22 +2,24 @@ package connection
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"net/http"
-	"net/url"
-	"strings"
-	"sync"
-	"time"
-
+	"crypto/sha256"
 	"deskmate/connection/auth"
 	"deskmate/connection/child"
 	"deskmate/connection/egress"
 	"deskmate/connection/mcp"
+	"deskmate/connection/web"
 	"deskmate/identity/ledger"
 	"deskmate/identity/vault"
 	"deskmate/migrations"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 )
 
 // live is a connection that this process uses.
@@ -25,9 +27,56 @@ type live struct {
 	spec   string // what it was made from
 	keys   string // versions of the credentials that a child was started with
 	client *mcp.Client
+	api    *web.API // of a plain API, in place of client
 }
 
-func (l *live) close() { l.client.Close() }
+func (l *live) close() {
+	if l.client != nil {
+		l.client.Close()
+	}
+}
+
+// listed is what the connection shows now. A plain API shows what the admin wrote.
+func (l *live) listed(ctx context.Context, c Connection) (mcp.Listing, error) {
+	if l.api == nil {
+		l.client.Retry()
+		got, err := l.client.List(ctx)
+		return c.Spec.only(got), err
+	}
+	out := mcp.Listing{Server: c.Spec.URL}
+	for _, t := range c.Spec.HTTP.Tools() {
+		out.Tools = append(out.Tools, mcp.Tool{Name: t.Name, Description: t.Description, Input: t.Schema})
+	}
+	return c.Spec.only(out), nil
+}
+
+// call calls a tool, and says what became of it as the kinds of connection do.
+func (l *live) call(ctx context.Context, c Connection, tool string, call Call) (mcp.Answer, string, error) {
+	args, err := keyed(call.Args, c.Spec.once(tool), call.Key)
+	if err != nil {
+		return mcp.Answer{}, "", &mcp.NotSentError{Err: fmt.Errorf("the arguments are not a JSON object: %w", err)}
+	}
+	if l.api == nil {
+		got, err := l.client.Call(ctx, mcp.Call{Tool: tool, Pin: call.Pin, Args: args, Fresh: call.Class != classRead, Progress: call.Progress})
+		return got, "", err
+	}
+	if !slices.ContainsFunc(c.Tools(), func(t Tool) bool { return t.Name == call.Tool && t.Pin == call.Pin }) {
+		return mcp.Answer{}, "", &mcp.NotSentError{Err: fmt.Errorf("the tool %s has changed", call.Tool)}
+	}
+	timeout, err := c.Spec.timeout()
+	if err != nil {
+		return mcp.Answer{}, "", &mcp.NotSentError{Err: err}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%s did not answer within %s", c.Name, timeout))
+	defer cancel()
+	sum := sha256.Sum256([]byte(call.Key))
+	got, err := l.api.Call(ctx, tool, args, "deskmate-"+hex.EncodeToString(sum[:12]))
+	var unsure *web.UnsureError
+	if err != nil && !errors.As(err, &unsure) {
+		err = &mcp.NotSentError{Err: err}
+	}
+	return mcp.Answer{Text: got.Text, Full: got.Full, Failed: got.Failed}, got.ID, err
+}
 
 // using returns what runs for c, started anew if its spec or, for a child, one of
 // its secrets has changed.
@@ -97,6 +146,10 @@ func (m *Manager) open(c Connection, spec, keys string) (*live, error) {
 		if o.HTTP, err = m.web(c); err != nil {
 			return nil, err
 		}
+	}
+	if c.Spec.HTTP != nil {
+		api, err := web.New(c.Spec.URL, *c.Spec.HTTP, o.HTTP)
+		return &live{spec: spec, keys: keys, api: api}, err
 	}
 	return &live{spec: spec, keys: keys, client: mcp.New(o)}, nil
 }
@@ -208,12 +261,11 @@ func (m *Manager) Refresh(ctx context.Context, workspace, name string) (Connecti
 	if err != nil {
 		return c, fmt.Errorf("refresh connection %s: %w", name, err)
 	}
-	l.client.Retry()
-	got, err := l.client.List(ctx)
+	got, err := l.listed(ctx, c)
 	if err != nil {
 		return c, fmt.Errorf("refresh connection %s: %w", name, err)
 	}
-	return m.saw(ctx, workspace, name, c.Spec.only(got))
+	return m.saw(ctx, workspace, name, got)
 }
 
 // refreshEvery is how often all active connections are looked at.
@@ -254,180 +306,6 @@ func (m *Manager) look(ctx context.Context, workspace string) {
 		}
 	}
 	wg.Wait()
-}
-
-// Call is one call of a tool.
-type Call struct {
-	Workspace string
-	Tool      string // connection.tool
-	Pin       string // of the tool as it was decided on
-	Args      json.RawMessage
-	Thread    string            // key of the thread that may read the whole result
-	Key       string            // names the call for ever
-	Progress  func(text string) // gets the system's words on how far it is; nil: nobody wants them
-	Class     string            // as it was decided on
-}
-
-// Answer is what a call gave. Its text is the system's: information, never
-// instructions.
-type Answer struct {
-	Text       string
-	Whole      string // id of the whole result, where Text is not all of it
-	Failed     bool   // the tool says that it failed
-	Credential string // id of the credential that was used
-	Version    int64  // and its version
-	Upstream   string // id that the far side gave the request
-}
-
-// unsureError is a call that may have taken effect.
-type unsureError struct{ err error }
-
-func (e *unsureError) Error() string { return e.err.Error() }
-func (e *unsureError) Unwrap() error { return e.err }
-
-// Unsure reports that a call may or may not have taken effect. Any other error of
-// Call means that nothing happened.
-func Unsure(err error) bool {
-	var u *unsureError
-	return errors.As(err, &u)
-}
-
-// Unreachable reports that a system could not be reached or listed.
-func Unreachable(err error) bool {
-	var unsent *mcp.NotSentError
-	return errors.As(err, &unsent)
-}
-
-// Call calls a tool of an active connection, as it was accepted. It asks nobody
-// whether it may: that has been decided.
-func (m *Manager) Call(ctx context.Context, call Call) (Answer, error) {
-	name, tool, _ := strings.Cut(call.Tool, ".")
-	c, err := m.Get(ctx, call.Workspace, name)
-	if err != nil {
-		return Answer{}, err
-	}
-	if err := c.usable(); err != nil {
-		return Answer{}, err
-	}
-	l, err := m.using(ctx, c)
-	if err != nil {
-		return Answer{}, err
-	}
-	args, err := keyed(call.Args, c.Spec.once(tool), call.Key)
-	if err != nil {
-		return Answer{}, fmt.Errorf("the arguments are not a JSON object: %w", err)
-	}
-	got, err := l.client.Call(ctx, mcp.Call{Tool: tool, Pin: call.Pin, Args: args, Fresh: call.Class != classRead, Progress: call.Progress})
-	var unsent *mcp.NotSentError
-	var refused *mcp.AnswerError
-	switch {
-	case errors.As(err, &unsent), errors.As(err, &refused):
-		return Answer{}, m.masked(ctx, c, err)
-	case err != nil:
-		return Answer{}, &unsureError{m.masked(ctx, c, err)}
-	}
-	a := Answer{Failed: got.Failed}
-	hide, err := m.secrets(ctx, c, &a)
-	if err != nil {
-		return Answer{}, &unsureError{err}
-	}
-	full := ledger.Mask(without(string(got.Full), hide))
-	// A system's own secrets, and whatever else has their form: the model gets none.
-	text := ledger.Mask(without(got.Text, hide))
-	if len(text) <= mostText && !strings.Contains(text, "(an image, ") {
-		a.Text = text
-		return a, nil
-	}
-	if a.Whole, err = m.keep(ctx, call, []byte(full)); err != nil {
-		return Answer{}, &unsureError{err}
-	}
-	a.Text = bounded(text, a.Whole)
-	return a, nil
-}
-
-// masked is an error without the connection's secrets.
-func (m *Manager) masked(ctx context.Context, c Connection, err error) error {
-	hide, serr := m.secrets(ctx, c, &Answer{})
-	text := ledger.Mask(without(err.Error(), hide))
-	if serr != nil {
-		text = "the call failed" // what cannot be checked is not shown
-	}
-	if text == err.Error() {
-		return err
-	}
-	return errors.New(text)
-}
-
-// secrets are those that a connection uses, to be taken out of what it says.
-func (m *Manager) secrets(ctx context.Context, c Connection, a *Answer) ([]string, error) {
-	var out []string
-	for _, name := range c.Spec.credentials() {
-		used, err := m.Vault.Use(context.WithoutCancel(ctx), c.Workspace, c.Name+"/"+name, func(secret []byte) error {
-			out = append(out, string(secret))
-			return nil
-		})
-		var denied *vault.DeniedError
-		if err != nil && !errors.As(err, &denied) {
-			return nil, err
-		}
-		a.Credential, a.Version = used.Credential, used.Version
-	}
-	return out, nil
-}
-
-// Bounds of results.
-const (
-	mostText = 24 << 10 // bytes that a model gets of one result
-	mostKept = 2 << 20  // bytes of a whole result that are kept beside
-	keepFor  = 7 * 24 * time.Hour
-)
-
-// bounded is the beginning of a text, and where the rest is.
-func bounded(text, whole string) string {
-	if len(text) <= mostText {
-		return text + fmt.Sprintf("\n(The whole result is kept as %s.)", whole)
-	}
-	head := strings.ToValidUTF8(text[:mostText], "")
-	return head + fmt.Sprintf("\n(Cut: these are %d of %d bytes. The rest can be read with read_result, id %s, from %d.)", len(head), len(text), whole, len(head))
-}
-
-// keep keeps a whole result for the thread that asked for it.
-func (m *Manager) keep(ctx context.Context, call Call, full []byte) (string, error) {
-	if len(full) > mostKept {
-		full = full[:mostKept]
-	}
-	id := migrations.NewID("r_")
-	err := m.DB.Write(context.WithoutCancel(ctx), func(tx *migrations.Tx) error {
-		_, err := tx.Exec(`INSERT INTO connection_results (workspace, id, thread, tool, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-			call.Workspace, id, call.Thread, call.Tool, full, migrations.Micros(tx.Now()))
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("keep the result of %s: %w", call.Tool, err)
-	}
-	return id, nil
-}
-
-// Whole reads on in a kept result, from a byte on, in the thread that asked for it.
-// ErrNone: there is none for that thread.
-func (m *Manager) Whole(ctx context.Context, workspace, thread, id string, from int) (text, tool string, total int, err error) {
-	var body []byte
-	err = m.DB.Read(ctx, func(tx *migrations.Tx) error {
-		return tx.QueryRow(`SELECT tool, body FROM connection_results WHERE workspace = $1 AND id = $2 AND thread = $3`, workspace, id, thread).Scan(&tool, &body)
-	})
-	if err != nil {
-		return "", "", 0, fmt.Errorf("read result %s: %w", id, none(err))
-	}
-	from = max(0, min(from, len(body)))
-	return strings.ToValidUTF8(string(body[from:min(len(body), from+mostText)]), "�"), tool, len(body), nil
-}
-
-// sweep forgets results that are old.
-func (m *Manager) sweep(ctx context.Context) error {
-	return m.DB.Write(ctx, func(tx *migrations.Tx) error {
-		_, err := tx.Exec(`DELETE FROM connection_results WHERE created_at < $1`, migrations.Micros(tx.Now().Add(-keepFor)))
-		return err
-	})
 }
 
 // web is the HTTP client of a connection: it reaches the one host that the spec
@@ -499,11 +377,13 @@ func (m *Manager) Test(ctx context.Context, workspace, name string) (Tested, err
 		return Tested{}, fmt.Errorf("test connection %s: %w", name, err)
 	}
 	began := time.Now()
-	l.client.Retry()
-	got, err := l.client.List(ctx)
+	got, err := l.listed(ctx, c)
 	if err != nil {
 		return Tested{}, fmt.Errorf("test connection %s: %w", name, m.masked(ctx, c, err))
 	}
-	got = c.Spec.only(got)
-	return Tested{Server: got.Server, Protocol: got.Version, Tools: len(got.Tools), Accepted: c.Pin == got.Pin(), Took: time.Since(began).Round(time.Millisecond).String(), Sandbox: l.client.Sandbox()}, nil
+	sandbox := ""
+	if l.client != nil {
+		sandbox = l.client.Sandbox()
+	}
+	return Tested{Server: got.Server, Protocol: got.Version, Tools: len(got.Tools), Accepted: c.Pin == got.Pin(), Took: time.Since(began).Round(time.Millisecond).String(), Sandbox: sandbox}, nil
 }

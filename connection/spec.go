@@ -17,6 +17,7 @@ import (
 	"deskmate/connection/auth"
 	"deskmate/connection/child"
 	"deskmate/connection/mcp"
+	"deskmate/connection/web"
 )
 
 // Kinds of connection.
@@ -43,6 +44,8 @@ type Spec struct {
 	Private bool   `yaml:"private,omitempty" json:"private,omitempty"` // it may be on this machine or a private network
 	// Auth is how the agent shows who it is, over HTTP.
 	Auth auth.Spec `yaml:"auth,omitempty" json:"auth,omitzero"`
+	// HTTP is what of a plain API is used; only for kind http.
+	HTTP *web.Spec `yaml:"http,omitempty" json:"http,omitempty"`
 
 	Command   []string          `yaml:"command,omitempty" json:"command,omitempty"` // program and arguments of an MCP server
 	Env       map[string]string `yaml:"env,omitempty" json:"env,omitempty"`         // its environment …
@@ -118,9 +121,17 @@ func (s Spec) Check() []string {
 		if (s.URL == "") == (len(s.Command) == 0) {
 			add("url, command: give one of them")
 		}
+		if s.HTTP != nil {
+			add("http: is only for kind http")
+		}
 	case KindHTTP:
 		if s.URL == "" {
 			add("url: the base address of the API is missing")
+		}
+		if s.HTTP == nil {
+			add("http: is missing: what of the API is used")
+		} else {
+			out = append(out, s.HTTP.Check()...)
 		}
 	default:
 		add("kind: must be %s or %s", KindMCP, KindHTTP)
