@@ -85,7 +85,7 @@ func (a *API) build(tool string, raw json.RawMessage) (method, address string, b
 			continue // it was checked whole
 		}
 		plain := fill(s, values, url.PathEscape)
-		if un, uerr := url.PathUnescape(plain); uerr != nil || un == "." || un == ".." || un == "" && strings.Contains(s, "{") || strings.ContainsAny(un, "\x00\\") {
+		if un, uerr := url.PathUnescape(plain); uerr != nil || slices.ContainsFunc(strings.Split(un, "/"), func(p string) bool { return p == "." || p == ".." }) || un == "" && strings.Contains(s, "{") || strings.ContainsAny(un, "\x00\\") {
 			err = wrong("a value cannot be part of the path: it is empty, a dot or two, or has a backslash")
 			return
 		}
