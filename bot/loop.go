@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"deskmate/identity"
+	"deskmate/identity/budget"
 	"deskmate/identity/ledger"
 	"deskmate/memory"
 	"deskmate/migrations"
@@ -51,11 +52,13 @@ type Loop struct {
 	Tools  []Tool // built in
 	// Connections offers those of other systems. The zero value offers none.
 	Connections Connections
-	Context     *ContextBuilder
-	Limits      Limits
-	Faces       Faces
-	Logger      zerolog.Logger
-	Crash       func(point string) // named crash points; nil in production
+	// Budgets bounds what models may take; nil bounds nothing.
+	Budgets *budget.Budgets
+	Context *ContextBuilder
+	Limits  Limits
+	Faces   Faces
+	Logger  zerolog.Logger
+	Crash   func(point string) // named crash points; nil in production
 }
 
 // TaskThread is the kind of the tasks that work threads.
@@ -150,7 +153,13 @@ func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 			if len(resp.Calls) == 0 {
 				return l.finish(ctx, lease, t, faces, &resp, TurnDone, "")
 			}
-			if err := l.store(ctx, lease, t, Step{Kind: stepModel, Model: &resp}); err != nil {
+			err = l.DB.Write(context.WithoutCancel(ctx), func(tx *migrations.Tx) error {
+				if err := lease.Guard(tx); err != nil {
+					return err
+				}
+				return l.answered(tx, t, len(t.Steps), &resp)
+			})
+			if err != nil {
 				return err
 			}
 			l.crash("turn:model")
@@ -200,6 +209,7 @@ func (l *Loop) awake(ctx context.Context, workspace string) error {
 func (l *Loop) interrupted(ctx context.Context, lease *task.Lease, t *Turn, faces *faces, err error) error {
 	cause := context.Cause(ctx)
 	var model *ModelError
+	var spent *budget.SpentError
 	switch {
 	case errors.Is(err, task.ErrFenced), errors.Is(err, identity.ErrSuspended) && cause == nil:
 		return err
@@ -208,6 +218,8 @@ func (l *Loop) interrupted(ctx context.Context, lease *task.Lease, t *Turn, face
 			fmt.Sprintf("I ran out of time: one request may take %s. Ask me for a smaller piece of it, and I will start from what I have.", l.Limits.Time))
 	case cause != nil:
 		return cause
+	case errors.As(err, &spent):
+		return l.finish(ctx, lease, t, faces, nil, TurnFailed, "I stopped here: "+err.Error()+". "+t.didSoFar())
 	case errors.As(err, &model):
 		return l.finish(ctx, lease, t, faces, nil, TurnFailed,
 			"I could not reach my language model: "+model.Message+". Nothing is lost; mention me again in this thread to try once more.")
@@ -252,6 +264,9 @@ func (l *Loop) steer(ctx context.Context, lease *task.Lease, t *Turn, take bool)
 
 // ask calls the model with the conversation so far.
 func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, error) {
+	if err := l.affordable(ctx, t); err != nil {
+		return Response{}, err
+	}
 	messages, given, err := l.Context.Build(ctx, t)
 	if err != nil {
 		return Response{}, fmt.Errorf("build context of turn %s: %w", t.ID, err)
@@ -335,7 +350,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 		Key: c.Key, Workspace: t.Workspace, Turn: t.ID, Cause: e.Key,
 		Requester: e.User, RequesterKind: place.RequesterKind,
 		Channel: t.Channel, ChannelKind: place.ChannelKind, Thread: t.Thread, Target: target,
-		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Pin: tool.Pin, Host: tool.Host, Credential: tool.Credential, Args: call.Args, Owner: e.Kind == KindDuty, Others: t.others(e.User), Label: t.label(),
+		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Pin: tool.Pin, Host: tool.Host, Credential: tool.Credential, Args: call.Args, Owner: e.Kind == KindDuty, Duty: e.Duty, Others: t.others(e.User), Label: t.label(),
 	}, effect)
 	if stored {
 		return nil
@@ -456,7 +471,7 @@ func (l *Loop) finish(ctx context.Context, lease *task.Lease, t *Turn, f *faces,
 		}
 		n := len(t.Steps)
 		if resp != nil {
-			if err := t.addAt(tx, n, Step{Kind: stepModel, Model: resp}); err != nil {
+			if err := l.answered(tx, t, n, resp); err != nil {
 				return err
 			}
 			n++

@@ -13,6 +13,7 @@ import (
 	"deskmate/bot"
 	"deskmate/connection"
 	"deskmate/identity"
+	"deskmate/identity/budget"
 	"deskmate/identity/policy"
 	"deskmate/migrations"
 )
@@ -27,6 +28,7 @@ type Commands struct {
 	Reader      *bot.Reader
 	Outbox      *bot.Outbox
 	Connections *connection.Manager
+	Budgets     *budget.Budgets
 	Logger      zerolog.Logger
 }
 
@@ -60,6 +62,7 @@ func subcommands() []subcommand {
 		{"suspend", "suspend all|tool NAME|connection NAME|channel #c|person @p|credential ID REASON", "suspend tool post it is the wrong channel", "stop everything, or a part, at once", (*Commands).suspend},
 		{"resume", "resume all|tool NAME|… REASON", "resume tool post looked at it", "let what was stopped work again", (*Commands).resume},
 		{"connect", "connect [add|show|accept|refresh|quarantine|remove NAME]", "connect show tracker", "the systems that I am connected to; admins connect and accept them", (*Commands).connect},
+		{"budget", "budget [set SCOPE UNIT PERIOD AMOUNT why REASON | remove SCOPE UNIT PERIOD why REASON]", "budget set channel:* tokens day 200000 why first month", "what is left of the budgets here; admins set them", (*Commands).budget},
 		{"help", "help", "help", "this list", (*Commands).help},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"deskmate/identity/budget"
 	"deskmate/identity/ledger"
 	"deskmate/identity/monitor"
 	"deskmate/migrations"
@@ -157,7 +158,15 @@ func (g *Gate) approve(tx *migrations.Tx, a Action, d Decision, row *actionRow, 
 		row.state = stateDenied
 		return d, g.Approvals.moot(tx, a, "it is not allowed any more")
 	}
-	if b, ok := g.policy.(Booker); ok && !repeat {
+	if repeat {
+		return d, nil
+	}
+	if g.Budgets != nil && !a.Manners && !a.Notice {
+		if err := g.Budgets.Book(tx, a.payer(), budget.Amounts{Calls: 1}); err != nil {
+			return d, err
+		}
+	}
+	if b, ok := g.policy.(Booker); ok {
 		return d, b.Book(tx, a, d)
 	}
 	return d, nil

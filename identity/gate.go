@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"deskmate/identity/budget"
 	"deskmate/identity/ledger"
 	"deskmate/identity/monitor"
 	"deskmate/identity/policy"
@@ -25,6 +26,8 @@ type Gate struct {
 	// Readers tells who can read a place, for what text goes where. Nil: nothing that
 	// is not open to all goes anywhere else.
 	Readers Readers
+	// Budgets bounds the calls of tools; nil bounds none.
+	Budgets *budget.Budgets
 	// Monitor judges actions before they are decided; nil judges nothing.
 	Monitor *monitor.Monitor
 	flights flights

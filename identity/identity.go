@@ -55,6 +55,7 @@ type Action struct {
 	Credential    string      // id of the credential that it will be done with, if any
 	Pin           string      // hash of the tool's definition, where a server gives it
 	Label         label.Label // of the text that it follows from
+	Duty          string      // id of the duty that causes it
 	Owner         bool        // the requester owns the duty that causes it
 	// Call and CallArgs are key and arguments of the whole call, where it is done by
 	// several actions: an approval is for the call. Empty: Key and Args.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"deskmate/identity/budget"
 	"deskmate/identity/ledger"
 	"deskmate/identity/monitor"
 	"deskmate/identity/policy"
@@ -19,6 +20,11 @@ const byMonitor = "monitor"
 func (g *Gate) judge(ctx context.Context, a Action) (d Decision, final bool, err error) {
 	if d, err = g.decide(ctx, a); err == nil {
 		d, err = g.flow(ctx, a, d)
+	}
+	if err == nil && d.Verdict != Deny {
+		if spent := g.spent(ctx, a); spent != nil {
+			return *spent, true, nil
+		}
 	}
 	if err != nil || g.Monitor == nil {
 		return d, false, err
@@ -55,6 +61,24 @@ func (g *Gate) judge(ctx context.Context, a Action) (d Decision, final bool, err
 		return denyBy(found, d), true, g.stray(ctx, a.Workspace, found)
 	}
 	return d, false, nil
+}
+
+// spent is the denial of a call for which a budget is used up, nil if none is. What
+// cannot be counted is not done.
+func (g *Gate) spent(ctx context.Context, a Action) *Decision {
+	if g.Budgets == nil || a.Manners || a.Notice {
+		return nil
+	}
+	if err := g.Budgets.May(ctx, a.payer(), "", budget.Calls); err != nil {
+		d := deny("budget", err.Error())
+		return &d
+	}
+	return nil
+}
+
+// payer is who and where a call counts for.
+func (a Action) payer() budget.Subject {
+	return budget.Subject{Workspace: a.Workspace, Channel: a.Channel, Person: a.Requester, Duty: a.Duty}
 }
 
 // found records findings before anything follows from them.

@@ -422,7 +422,6 @@ func TestHundredConnectionsRefreshUnderLoad(t *testing.T) {
 		*api
 		vault  *safe
 		client *http.Client
-		flying atomic.Int64
 		twice  atomic.Int64
 	}
 	var all []*far
@@ -430,7 +429,7 @@ func TestHundredConnectionsRefreshUnderLoad(t *testing.T) {
 	for i := range 100 {
 		f := &far{api: newAPI(t), vault: &safe{secret: fmt.Sprintf("s%d-1", i), version: 1}}
 		f.issue = func(w http.ResponseWriter, r *http.Request) {
-			if f.api.flying.Load() > 1 {
+			if f.flying.Load() > 1 {
 				f.twice.Add(1)
 			}
 			if f.fetches.Load()%5 == 0 {

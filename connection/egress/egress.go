@@ -80,7 +80,7 @@ func (r Rules) named(host, port string) bool {
 	for _, rule := range r.Hosts {
 		name, only, has := strings.Cut(rule, ":")
 		if strings.HasPrefix(rule, "[") { // an IPv6 address
-			name, only, has = strings.Cut(strings.TrimPrefix(rule, "["), "]")
+			name, only, _ = strings.Cut(strings.TrimPrefix(rule, "["), "]")
 			only = strings.TrimPrefix(only, ":")
 			has = only != ""
 		}

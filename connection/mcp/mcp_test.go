@@ -22,7 +22,6 @@ import (
 type far struct {
 	mu      sync.Mutex
 	calls   int            // of tools that came in
-	effects int            // that were done
 	heard   map[string]int // methods
 	answers []json.RawMessage
 

@@ -48,6 +48,7 @@ type cli struct {
 	Approval   approvalCommand   `cmd:"" help:"List, show and deny what waits for a human's decision."`
 	Credential credentialCommand `cmd:"" help:"Give the agent secrets of its own, rotate and revoke them; they are never shown."`
 	Connection connectionCommand `cmd:"" help:"Connect systems that the agent can reach, and accept their tools."`
+	Budget     budgetCommand     `cmd:"" help:"What may be used in a day or month: calls, tokens, money."`
 	Tracker    trackerCommand    `cmd:"" hidden:"" help:"The demo's issue tracker: an MCP server over standard input and output."`
 	Backup     backupCommand     `cmd:"" help:"Copy the store to a file, while it is in use."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"deskmate/identity"
+	"deskmate/identity/budget"
 	"deskmate/identity/monitor"
 	"deskmate/identity/vault"
 )
@@ -54,6 +55,9 @@ type Config struct {
 	Canaries     []string // planted secrets that must never be sent
 
 	LinkHosts []string // that links in answers may lead to
+
+	Prices     budget.Prices
+	BudgetZone *time.Location
 
 	TurnSteps  int
 	TurnTokens int
@@ -204,6 +208,20 @@ var settings = []setting{
 				c.LinkHosts = append(c.LinkHosts, s)
 			}
 			return nil
+		}},
+	{name: "prices", env: "DESKMATE_PRICES", expects: "prices of models such as gpt-5*=1.25/10, in units of your currency for a million tokens in and out, separated by commas", help: "what models cost, for budgets of money and the report",
+		set: func(c *Config, v string) error {
+			var err error
+			if c.Prices, err = budget.ParsePrices(v); err == nil {
+				c.Prices = append(c.Prices, budget.Price{Model: "built-in rules*"}) // they are free
+			}
+			return err
+		}},
+	{name: "budget_zone", env: "DESKMATE_BUDGET_ZONE", fallback: "UTC", expects: "a time zone such as Europe/Berlin", help: "where the days and months of budgets begin",
+		set: func(c *Config, v string) error {
+			var err error
+			c.BudgetZone, err = time.LoadLocation(v)
+			return err
 		}},
 	{name: "turn_steps", env: "DESKMATE_TURN_STEPS", fallback: "24", expects: "a whole number from 1 to 200", help: "model calls that one request may take",
 		set: func(c *Config, v string) error { return whole(&c.TurnSteps, v, 1, 200) }},

@@ -15,6 +15,7 @@ import (
 	"deskmate/connection"
 	"deskmate/handlers"
 	"deskmate/identity"
+	"deskmate/identity/budget"
 	"deskmate/identity/label"
 	"deskmate/identity/ledger"
 	"deskmate/identity/monitor"
@@ -37,6 +38,7 @@ type Store struct {
 	Memory      *memory.Memory
 	Duties      *scheduler.Scheduler
 	Connections *connection.Manager
+	Budgets     *budget.Budgets
 
 	review identity.ReviewRules
 }
@@ -63,6 +65,7 @@ func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolo
 	}
 	told := &bot.Notices{Outbox: bot.NewOutbox(bot.OutboxOptions{DB: db}), Channel: c.AdminChannel, Logger: log}
 	s.Connections = connection.New(connection.Options{DB: db, Ledger: l, Vault: s.Vault, Logger: log, Notice: told.Post, Known: s.known, Version: Version})
+	s.Budgets = &budget.Budgets{DB: db, Ledger: l, Zone: c.BudgetZone, Prices: c.Prices, Notice: told.Post}
 	return s, nil
 }
 
@@ -221,7 +224,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	box := bot.Toolbox{Reader: reader, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now, Bot: own, Turns: turns}
 	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
 	gate := identity.NewGate(a.DB, a.Ledger, a.rules, o.Crash)
-	gate.Readers = a.people
+	gate.Readers, gate.Budgets = a.people, a.Budgets
 	gate.Approvals.Grant = a.Access.GrantTx
 	watch.Raise, watch.Logger = gate.Raise, o.Logger
 	gate.Monitor = monitor.New(a.DB, a.Ledger, watch)
@@ -236,6 +239,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	a.loop = &bot.Loop{
 		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
 		Model: model, Tools: box.Tools(), Limits: a.limits(), Faces: bot.DefaultFaces(), Logger: o.Logger, Crash: o.Crash,
+		Budgets:     a.Budgets,
 		Connections: bot.Connections{Manager: a.Connections, Offers: a.rules.Offers},
 		Context: &bot.ContextBuilder{
 			Agents: a.Agents, Memory: a.Memory, People: a.people, Reader: reader, Clock: a.DB.Now,
@@ -252,7 +256,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
 
 	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
-	commands := &handlers.Commands{DB: a.DB, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Logger: o.Logger}
+	commands := &handlers.Commands{DB: a.DB, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
 	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals}
 	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
 	a.runner.Handle(identity.TaskSponsor, 1, sponsors.Handle)
