@@ -89,7 +89,11 @@ func (g *Gate) leak(ctx context.Context, a Action, d Decision) (why string, sour
 	} else if readers, open, err = g.Readers.Readers(ctx, a.Workspace, a.target()); err != nil {
 		return "", nil, err
 	}
-	more := map[string]bool{}
+	// How many of the sources each reader can read.
+	reads := make(map[string]int, len(readers))
+	for _, p := range readers {
+		reads[p] = 0
+	}
 	for _, c := range from {
 		var may []string
 		if c != label.Everything {
@@ -97,14 +101,21 @@ func (g *Gate) leak(ctx context.Context, a Action, d Decision) (why string, sour
 				return "", nil, err
 			}
 		}
-		beyond := open
-		for _, p := range readers {
-			if !slices.Contains(may, p) {
-				more[p], beyond = true, true
+		in := 0
+		for _, p := range slices.Compact(slices.Sorted(slices.Values(may))) { // nobody is counted twice
+			if n, ok := reads[p]; ok {
+				reads[p] = n + 1
+				in++
 			}
 		}
-		if beyond {
+		if open || in < len(reads) {
 			sources = append(sources, c)
+		}
+	}
+	more := 0
+	for _, n := range reads {
+		if n < len(from) {
+			more++
 		}
 	}
 	if len(sources) == 0 {
@@ -117,7 +128,7 @@ func (g *Gate) leak(ctx context.Context, a Action, d Decision) (why string, sour
 	if open {
 		where += ", which everybody can join"
 	}
-	return fmt.Sprintf("it would show text from %s to %s %s", placeWords(sources), peopleWords(len(more)), where), sources, nil
+	return fmt.Sprintf("it would show text from %s to %s %s", placeWords(sources), peopleWords(more), where), sources, nil
 }
 
 // ownDirect is the direct message in which the work happens, if it does.
