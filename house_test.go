@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"internal/modelsim": {},
 	"internal/mcpsim":   {},
 	"internal/tracker":  {},
-	"internal/app": {"identity/label", "identity/budget", "connection", "connection/child", "bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
+	"internal/app": {"identity/label", "identity/budget", "connection", "connection/auth", "connection/child", "connection/egress", "bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
 		"scheduler", "scheduler/task", "internal/slacksim", "internal/modelsim", "internal/tracker"},
 	"docs/verify":    {},
 	"internal/crash": {"internal/app", "internal/slacksim", "internal/modelsim", "identity/ledger", "migrations"},

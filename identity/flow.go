@@ -90,11 +90,12 @@ func (g *Gate) leak(ctx context.Context, a Action, d Decision) (why string, sour
 		return "", nil, err
 	}
 	// How many of the sources each reader can read.
-	reads := make(map[string]int, len(readers))
+	type reading struct{ sources, last int }
+	reads := make(map[string]*reading, len(readers))
 	for _, p := range readers {
-		reads[p] = 0
+		reads[p] = &reading{}
 	}
-	for _, c := range from {
+	for i, c := range from {
 		var may []string
 		if c != label.Everything {
 			if may, _, err = g.Readers.Readers(ctx, a.Workspace, c); err != nil {
@@ -102,9 +103,9 @@ func (g *Gate) leak(ctx context.Context, a Action, d Decision) (why string, sour
 			}
 		}
 		in := 0
-		for _, p := range slices.Compact(slices.Sorted(slices.Values(may))) { // nobody is counted twice
-			if n, ok := reads[p]; ok {
-				reads[p] = n + 1
+		for _, p := range may {
+			if r := reads[p]; r != nil && r.last != i+1 { // nobody is counted twice
+				r.sources, r.last = r.sources+1, i+1
 				in++
 			}
 		}
@@ -113,8 +114,8 @@ func (g *Gate) leak(ctx context.Context, a Action, d Decision) (why string, sour
 		}
 	}
 	more := 0
-	for _, n := range reads {
-		if n < len(from) {
+	for _, r := range reads {
+		if r.sources < len(from) {
 			more++
 		}
 	}

@@ -20,6 +20,7 @@ type connectionCommand struct {
 	Refresh    connectionRefresh    `cmd:"" help:"Look what a connection shows now, and quarantine it if that is not what was accepted."`
 	Quarantine connectionQuarantine `cmd:"" help:"Take a connection out of use until it is accepted again."`
 	Remove     connectionRemove     `cmd:"" help:"Remove a connection and destroy its credentials."`
+	Consent    connectionConsent    `cmd:"" help:"Have an admin, logged in as the agent's account, consent once (auth kind authorization_code)."`
 	Presets    connectionPresets    `cmd:"" help:"List the presets, or print one."`
 }
 
