@@ -39,7 +39,6 @@ var arrows = map[string][]string{
 	"handlers/console":  {"bot", "migrations", "identity", "identity/ledger", "memory", "scheduler", "scheduler/task"},
 	"internal/slacksim": {},
 	"internal/modelsim": {},
-	"internal/mcpsim":   {},
 	"internal/tracker":  {},
 	"internal/app": {"identity/label", "identity/budget", "connection", "connection/auth", "connection/child", "connection/egress", "bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
 		"scheduler", "scheduler/task", "internal/slacksim", "internal/modelsim", "internal/tracker"},
@@ -48,7 +47,7 @@ var arrows = map[string][]string{
 }
 
 // testArrows may be imported by any test: the emulators are what tests stand on.
-var testArrows = []string{"internal/slacksim", "internal/modelsim", "internal/mcpsim", "internal/tracker", "migrations", "identity/ledger", "identity/policy", "identity/vault", "identity", "memory", "scheduler", "scheduler/task"}
+var testArrows = []string{"internal/slacksim", "internal/modelsim", "internal/tracker", "migrations", "identity/ledger", "identity/policy", "identity/vault", "identity", "memory", "scheduler", "scheduler/task"}
 
 // keepers are libraries that only some files may import.
 var keepers = map[string]func(file string) bool{
@@ -58,7 +57,7 @@ var keepers = map[string]func(file string) bool{
 	"github.com/sashabaranov/go-openai": func(f string) bool { return f == "bot/model_openai.go" },
 	"github.com/cedar-policy/cedar-go":  func(f string) bool { return strings.HasPrefix(f, "identity/policy/") },
 	"github.com/modelcontextprotocol/go-sdk": func(f string) bool {
-		return strings.HasPrefix(f, "connection/mcp/") || strings.HasPrefix(f, "internal/tracker/") || strings.HasPrefix(f, "internal/mcpsim/")
+		return strings.HasPrefix(f, "connection/mcp/") || strings.HasPrefix(f, "internal/tracker/")
 	},
 	"github.com/mattn/go-sqlite3": func(f string) bool { return strings.HasPrefix(f, "migrations/") },
 	"github.com/jackc/pgx/v5":     func(f string) bool { return strings.HasPrefix(f, "migrations/") },

@@ -227,9 +227,21 @@ func (m *Manager) Offered(ctx context.Context, workspace string) ([]Tool, error)
 	}
 	var tools []Tool
 	for _, c := range all {
-		if c.State == StateActive {
-			tools = append(tools, c.Tools()...)
+		if c.State != StateActive {
+			continue
 		}
+		more := c.Tools()
+		if len(more) > 0 && more[0].Credential != "" {
+			// Stops name a credential by its id.
+			got, err := m.Vault.Get(ctx, workspace, more[0].Credential)
+			if err != nil && !errors.Is(err, vault.ErrNoCredential) {
+				return nil, fmt.Errorf("look up credential of %s: %w", c.Name, err)
+			}
+			for i := range more {
+				more[i].Credential = got.ID
+			}
+		}
+		tools = append(tools, more...)
 	}
 	return tools, nil
 }
