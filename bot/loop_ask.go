@@ -246,7 +246,9 @@ func (l *Loop) redraw(tx *migrations.Tx, a identity.Approval, step string) error
 	if err != nil {
 		return err
 	}
-	rows, err := tx.Query(`SELECT post_key, channel FROM outbox WHERE turn = $1 AND (post_key = $2 OR post_key LIKE $3) AND state IN ('queued', 'sent')`,
+	// A card that a stop has cancelled may be on its way already: then it is edited as
+	// well, and else the edit finds nothing to change.
+	rows, err := tx.Query(`SELECT post_key, channel FROM outbox WHERE turn = $1 AND (post_key = $2 OR post_key LIKE $3) AND state IN ('queued', 'sent', 'cancelled')`,
 		a.Turn, cardKey(a.ID), cardKey(a.ID)+":U%")
 	if err != nil {
 		return fmt.Errorf("find cards of %s: %w", a.ID, err)

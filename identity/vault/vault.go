@@ -224,6 +224,7 @@ func (v *Vault) addVersion(ctx context.Context, by, workspace, id string, secret
 	if err := v.db.Read(ctx, func(tx *migrations.Tx) (err error) { c, err = load(tx, workspace, id); return err }); err != nil {
 		return c, err
 	}
+	id = c.ID // it may have been named by connection and name
 	for _, x := range c.Versions {
 		next = max(next, x.Version)
 	}
@@ -297,7 +298,7 @@ func (v *Vault) Rollback(ctx context.Context, by, workspace, id, why string) (Cr
 			}
 		}
 		if _, err := tx.Exec(`UPDATE credential_versions SET state = 'active', retires_at = 0, activated_at = $1 WHERE workspace = $2 AND credential = $3 AND version = $4`,
-			migrations.Micros(tx.Now()), workspace, id, back.Version); err != nil {
+			migrations.Micros(tx.Now()), workspace, c.ID, back.Version); err != nil {
 			return err
 		}
 		return v.record(tx, c, "credential.rolled_back", by, back.Version, map[string]string{"reason": why})
@@ -317,7 +318,7 @@ func (v *Vault) Revoke(ctx context.Context, by, workspace, id, why string) (Cred
 				}
 			}
 		}
-		if _, err := tx.Exec(`UPDATE credentials SET revoked_by = $1, revoked_at = $2 WHERE workspace = $3 AND id = $4`, by, migrations.Micros(tx.Now()), workspace, id); err != nil {
+		if _, err := tx.Exec(`UPDATE credentials SET revoked_by = $1, revoked_at = $2 WHERE workspace = $3 AND id = $4`, by, migrations.Micros(tx.Now()), workspace, c.ID); err != nil {
 			return err
 		}
 		return v.record(tx, c, "credential.revoked", by, 0, map[string]string{"reason": why})
@@ -388,7 +389,7 @@ func (v *Vault) Approve(ctx context.Context, by, workspace, id string) (Credenti
 			return err
 		}
 		if _, err := tx.Exec(`UPDATE credential_versions SET state = 'active', activated_at = $1 WHERE workspace = $2 AND credential = $3 AND version = $4`,
-			migrations.Micros(tx.Now()), workspace, id, x.Version); err != nil {
+			migrations.Micros(tx.Now()), workspace, c.ID, x.Version); err != nil {
 			return err
 		}
 		return v.record(tx, c, "credential.approved", by, x.Version, nil)
