@@ -27,8 +27,8 @@ func vocabulary(r *rand.Rand) func() string {
 }
 
 const (
-	benchMessages = 100_000
-	benchChannels = 200
+	benchMessages = 1_000_000
+	benchChannels = 500
 )
 
 // benchWorld has 100,000 messages of 12 words on average in 200 channels, half of

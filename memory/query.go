@@ -62,12 +62,13 @@ func (t term) match() string {
 
 // query is what a person wants to find, taken apart.
 type query struct {
-	said     string   // all its words in order, without mentions
-	terms    []term   // single words that say something, and quoted phrases
-	pairs    []term   // words that stood next to each other
-	filler   []term   // the words that say little, for when there are no others
-	mentions []string // ids of people mentioned
-	names    []word   // words that may be a person's name
+	said     string             // all its words in order, without mentions
+	terms    []term             // single words that say something, and quoted phrases
+	pairs    []term             // words that stood next to each other
+	filler   []term             // the words that say little, for when there are no others
+	mentions []string           // ids of people mentioned
+	names    []word             // words that may be a person's name
+	rarity   map[string]float64 // of each term, by its match; higher tells more
 }
 
 // parse takes a query apart. It knows quoted phrases, word* for a beginning, and
@@ -216,6 +217,11 @@ func (q query) match() string {
 	var parts []string
 	for _, t := range q.all() {
 		parts = append(parts, t.match())
+		if len(t.words) == 1 {
+			for _, form := range formsOf(t.words[0]) {
+				parts = append(parts, term{words: []string{form}}.match())
+			}
+		}
 	}
 	if len(q.terms) > 0 {
 		for _, t := range q.pairs {

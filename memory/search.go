@@ -2,8 +2,10 @@ package memory
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -58,36 +60,62 @@ const (
 func (m *Memory) Search(ctx context.Context, p Place, text string, limit int) ([]Hit, error) {
 	var hits []Hit
 	err := m.db.Read(ctx, func(tx *migrations.Tx) error {
-		q := parse(text)
-		named, err := namedIn(tx, p.Workspace, q)
+		g, err := gather(tx, p, text)
 		if err != nil {
 			return err
 		}
-		score, err := lookUp(tx, p, q.without(named.written), named.ids)
-		if err == nil && q.isOnly(named.words) {
-			err = addNewest(tx, p, named.ids, score)
-		}
-		if err != nil {
-			return err
-		}
-		found, err := load(tx, p, score, named.ids)
-		if err != nil {
-			return err
-		}
-		around, err := neighbours(tx, p, found, named.ids)
-		if err != nil {
-			return err
-		}
-		all := slices.DeleteFunc(append(found, around...), func(r row) bool {
-			return r.hit.Author == p.Requester && repeats(r.hit.Text, q.said)
-		})
-		hits = rank(all, named.ids, tx.Now(), min(limit, maxHits))
+		hits = rank(g.rows, g.q, g.people, tx.Now(), min(limit, maxHits))
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("search memory: %w", err)
 	}
 	return hits, nil
+}
+
+// gathered is what may answer a query, before it is put in order.
+type gathered struct {
+	rows   []row
+	q      query // without the names of people, who stand apart
+	people []string
+}
+
+func gather(tx *migrations.Tx, p Place, text string) (gathered, error) {
+	q := parse(text)
+	named, err := namedIn(tx, p.Workspace, q)
+	if err != nil {
+		return gathered{}, err
+	}
+	asked := q.without(named.written)
+	rows, err := countRows(tx, asked)
+	if err != nil {
+		return gathered{}, err
+	}
+	if asked.rarity, err = rarities(tx, rows); err != nil {
+		return gathered{}, err
+	}
+	if named.channels, err = channelsOf(tx, p.Workspace, named.ids); err != nil {
+		return gathered{}, err
+	}
+	score, err := lookUp(tx, p, asked.affordable(rows), named)
+	if err == nil && q.isOnly(named.words) {
+		err = addNewest(tx, p, named.ids, score)
+	}
+	if err != nil {
+		return gathered{}, err
+	}
+	found, err := load(tx, p, score, named)
+	if err != nil {
+		return gathered{}, err
+	}
+	around, err := neighbours(tx, p, found, named)
+	if err != nil {
+		return gathered{}, err
+	}
+	all := slices.DeleteFunc(append(found, around...), func(r row) bool {
+		return r.hit.Author == p.Requester && repeats(r.hit.Text, q.said)
+	})
+	return gathered{all, asked, named.ids}, nil
 }
 
 // repeats reports whether text says the words of the query and no others, but
@@ -99,9 +127,10 @@ func repeats(text, said string) bool {
 
 // named are the people whom a query names.
 type named struct {
-	ids     []string
-	words   map[string]bool // the words that name them
-	written map[string]bool // those of them written as names are
+	ids      []string
+	channels map[string]bool // those that they write in
+	words    map[string]bool // the words that name them
+	written  map[string]bool // those of them written as names are
 }
 
 // namedIn finds the people whom q mentions or names. Only words written with a
@@ -142,6 +171,52 @@ func namedIn(tx *migrations.Tx, workspace string, q query) (named, error) {
 	return n, rows.Err()
 }
 
+// maxTheirs is how many channels of a person who is named count.
+const maxTheirs = 200
+
+// channelsOf gives the channels that people write in. It steps from channel to
+// channel through the index: somebody may have written a hundred thousand times.
+func channelsOf(tx *migrations.Tx, workspace string, people []string) (map[string]bool, error) {
+	theirs := map[string]bool{}
+	for _, who := range people {
+		rows, err := tx.Query(`WITH RECURSIVE theirs (channel) AS (
+				SELECT MIN(channel) FROM messages WHERE workspace = $1 AND author = $2
+				UNION ALL SELECT (SELECT MIN(m.channel) FROM messages m WHERE m.workspace = $1 AND m.author = $2 AND m.channel > theirs.channel)
+				FROM theirs WHERE theirs.channel IS NOT NULL)
+			SELECT channel FROM theirs WHERE channel IS NOT NULL LIMIT $3`, workspace, who, maxTheirs)
+		if err != nil {
+			return nil, fmt.Errorf("look up channels of %s: %w", who, err)
+		}
+		err = eachString(rows, func(channel string) { theirs[channel] = true })
+		if err != nil {
+			return nil, fmt.Errorf("look up channels of %s: %w", who, err)
+		}
+	}
+	return theirs, nil
+}
+
+// eachString reads rows of one text and closes them.
+func eachString(rows *sql.Rows, do func(string)) error {
+	defer rows.Close()
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return err
+		}
+		do(s)
+	}
+	return rows.Err()
+}
+
+func sortedKeys(set map[string]bool) []string {
+	all := make([]string, 0, len(set))
+	for k := range set {
+		all = append(all, k)
+	}
+	slices.Sort(all)
+	return all
+}
+
 // row is a note or message on its way to becoming a Hit.
 type row struct {
 	hit        Hit
@@ -149,6 +224,7 @@ type row struct {
 	words      float64 // BM25, higher is better; 0 for one that has none of the words
 	prev, next int64   // rows of the messages around it, 0 for none
 	near       bool    // someone named writes in its channel
+	seen       *seen   // its text as rank looks at it
 }
 
 // lookUp gives the best index rows by their words alone, within reach, with
@@ -156,12 +232,8 @@ type row struct {
 //
 // bm25() is negative, smaller is better; b and k1 are FTS5's own (0.75, 1.2). A
 // person who is named speaks louder here already, so as not to be cut off.
-func lookUp(tx *migrations.Tx, p Place, q query, people []string) (map[int64]float64, error) {
+func lookUp(tx *migrations.Tx, p Place, q query, people named) (map[int64]float64, error) {
 	score := map[int64]float64{}
-	q, err := affordable(tx, q)
-	if err != nil {
-		return nil, err
-	}
 	match := q.match()
 	if match == "" {
 		return score, nil
@@ -169,20 +241,25 @@ func lookUp(tx *migrations.Tx, p Place, q query, people []string) (map[int64]flo
 	var who [maxNamed]any
 	for i := range who {
 		who[i] = ""
-		if i < len(people) {
-			who[i] = people[i]
+		if i < len(people.ids) {
+			who[i] = people.ids[i]
 		}
+	}
+	theirs, err := json.Marshal(sortedKeys(people.channels))
+	if err != nil {
+		return nil, fmt.Errorf("encode channels: %w", err)
 	}
 	rows, err := tx.Query(reachSQL+`, newest AS (
 			SELECT memory_index.rowid AS id, -bm25(memory_index) AS words,
-				CASE WHEN COALESCE(m.author, n.author) IN ($7, $8, $9, $10) THEN 2.0 ELSE 1.0 END AS voice
+				CASE WHEN COALESCE(m.author, n.author) IN ($7, $8, $9, $10) THEN 2.0
+					WHEN m.channel IN (SELECT value FROM json_each($11)) THEN 1.5 ELSE 1.0 END AS voice
 			FROM reach, memory_index
 			LEFT JOIN messages m ON m.id = memory_index.rowid
 			LEFT JOIN notes n ON n.seq = memory_index.rowid - `+noteRows+`
-			WHERE memory_index MATCH $11 AND (`+messageInReach+` OR `+noteInReach+`)
-			ORDER BY memory_index.rowid DESC LIMIT $12)
-		SELECT id, words FROM newest ORDER BY words * voice DESC LIMIT $13`,
-		p.args(tx.Now(), who[0], who[1], who[2], who[3], match, scanned, candidates)...)
+			WHERE memory_index MATCH $12 AND (`+messageInReach+` OR `+noteInReach+`)
+			ORDER BY memory_index.rowid DESC LIMIT $13)
+		SELECT id, words FROM newest ORDER BY words * voice DESC LIMIT $14`,
+		p.args(tx.Now(), who[0], who[1], who[2], who[3], string(theirs), match, scanned, candidates)...)
 	if err != nil {
 		return nil, fmt.Errorf("look up words: %w", err)
 	}
@@ -200,38 +277,48 @@ func lookUp(tx *migrations.Tx, p Place, q query, people []string) (map[int64]flo
 	return score, nil
 }
 
-// affordable leaves the most frequent words of q out while all together have more
-// rows than a search scores: next to rarer ones they decide nothing. The rarest
-// always stays.
-func affordable(tx *migrations.Tx, q query) (query, error) {
-	terms := q.all()
-	if len(terms) < 2 {
-		return q, nil
-	}
-	rows := make(map[string]int, len(terms))
-	total := 0
-	for _, t := range terms {
+// countRows gives for each term of q how many rows of the index have it, up to
+// scanned.
+func countRows(tx *migrations.Tx, q query) (map[string]int, error) {
+	rows := map[string]int{}
+	for _, t := range q.all() {
 		var n int
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`,
 			t.match(), scanned).Scan(&n); err != nil {
-			return q, fmt.Errorf("count rows of a word: %w", err)
+			return nil, fmt.Errorf("count rows of a word: %w", err)
 		}
 		rows[t.match()] = n
-		total += n
 	}
-	if total <= scanned {
-		return q, nil
+	return rows, nil
+}
+
+// rarities gives for each term how much it tells: the logarithm of how many rows
+// there are for each that has it.
+func rarities(tx *migrations.Tx, rows map[string]int) (map[string]float64, error) {
+	var all float64
+	if err := tx.QueryRow(`SELECT COALESCE(MAX(id), 0) FROM messages`).Scan(&all); err != nil {
+		return nil, fmt.Errorf("count messages: %w", err)
 	}
-	terms = slices.Clone(terms)
+	rarity := map[string]float64{}
+	for t, n := range rows {
+		rarity[t] = math.Log(1 + all/(float64(n)+0.5))
+	}
+	return rarity, nil
+}
+
+// affordable leaves the most frequent words of q out while all together have more
+// rows than a search scores: next to rarer ones they decide nothing. The rarest
+// always stays.
+func (q query) affordable(rows map[string]int) query {
+	terms := slices.Clone(q.all())
 	slices.SortStableFunc(terms, func(a, b term) int { return rows[a.match()] - rows[b.match()] })
-	total = 0
+	total := 0
 	for i, t := range terms {
 		if total += rows[t.match()]; total > scanned && i > 0 {
-			terms = terms[:i]
-			break
+			return q.with(terms[:i])
 		}
 	}
-	return q.with(terms), nil
+	return q
 }
 
 // newest is how many messages of a person answer a query that says only who.
@@ -263,7 +350,7 @@ func addNewest(tx *migrations.Tx, p Place, people []string, score map[int64]floa
 }
 
 // load reads the rows whose index entries are the keys of score, within reach.
-func load(tx *migrations.Tx, p Place, score map[int64]float64, people []string) ([]row, error) {
+func load(tx *migrations.Tx, p Place, score map[int64]float64, people named) ([]row, error) {
 	ids := make([]int64, 0, len(score))
 	for id := range score {
 		ids = append(ids, id)
@@ -273,22 +360,17 @@ func load(tx *migrations.Tx, p Place, score map[int64]float64, people []string) 
 	if err != nil {
 		return nil, fmt.Errorf("encode rows: %w", err)
 	}
-	who, err := json.Marshal(people)
-	if err != nil {
-		return nil, fmt.Errorf("encode people: %w", err)
-	}
 	rows, err := tx.Query(reachSQL+`
 		SELECT m.id, 'message', '', '', m.channel, m.thread, m.ts, m.author, m.text, m.permalink, m.said_at,
 			COALESCE((SELECT b.id FROM messages b WHERE b.workspace = m.workspace AND b.channel = m.channel AND b.thread = m.thread
 				AND b.ts < m.ts AND b.gone_at = 0 ORDER BY b.ts DESC LIMIT 1), 0),
 			COALESCE((SELECT a.id FROM messages a WHERE a.workspace = m.workspace AND a.channel = m.channel AND a.thread = m.thread
-				AND a.ts > m.ts AND a.gone_at = 0 ORDER BY a.ts LIMIT 1), 0),
-			EXISTS (SELECT 1 FROM messages s WHERE s.workspace = m.workspace AND s.author IN (SELECT value FROM json_each($7)) AND s.channel = m.channel)
-		FROM reach CROSS JOIN json_each($8) j CROSS JOIN messages m WHERE m.id = j.value AND `+messageInReach+`
+				AND a.ts > m.ts AND a.gone_at = 0 ORDER BY a.ts LIMIT 1), 0)
+		FROM reach CROSS JOIN json_each($7) j CROSS JOIN messages m WHERE m.id = j.value AND `+messageInReach+`
 		UNION ALL
-		SELECT n.seq + `+noteRows+`, 'note', n.id, n.scope, n.channel, '', n.ts, n.author, n.text, n.permalink, n.created_at, 0, 0, 0
-		FROM reach CROSS JOIN json_each($8) j CROSS JOIN notes n WHERE n.seq = j.value - `+noteRows+` AND `+noteInReach,
-		p.args(tx.Now(), string(who), string(list))...)
+		SELECT n.seq + `+noteRows+`, 'note', n.id, n.scope, n.channel, '', n.ts, n.author, n.text, n.permalink, n.created_at, 0, 0
+		FROM reach CROSS JOIN json_each($7) j CROSS JOIN notes n WHERE n.seq = j.value - `+noteRows+` AND `+noteInReach,
+		p.args(tx.Now(), string(list))...)
 	if err != nil {
 		return nil, fmt.Errorf("read what was found: %w", err)
 	}
@@ -299,10 +381,11 @@ func load(tx *migrations.Tx, p Place, score map[int64]float64, people []string) 
 		var at int64
 		h := &r.hit
 		if err := rows.Scan(&r.id, &h.Kind, &h.ID, &h.Scope, &h.Channel, &h.Thread, &h.TS, &h.Author, &h.Text, &h.Permalink, &at,
-			&r.prev, &r.next, &r.near); err != nil {
+			&r.prev, &r.next); err != nil {
 			return nil, fmt.Errorf("read what was found: %w", err)
 		}
 		h.At, r.words = migrations.Time(at), score[r.id]
+		r.near = h.Kind == HitMessage && people.channels[h.Channel]
 		if h.Scope == "" {
 			h.Scope = scopeOf(h.Channel)
 		}
@@ -313,7 +396,7 @@ func load(tx *migrations.Tx, p Place, score map[int64]float64, people []string) 
 
 // neighbours reads the messages that stand before and after those found, and are
 // not among them.
-func neighbours(tx *migrations.Tx, p Place, found []row, people []string) ([]row, error) {
+func neighbours(tx *migrations.Tx, p Place, found []row, people named) ([]row, error) {
 	have := map[int64]bool{}
 	for _, r := range found {
 		have[r.id] = true

@@ -50,6 +50,7 @@ type cli struct {
 	Connection connectionCommand `cmd:"" help:"Connect systems that the agent can reach, and accept their tools."`
 	Budget     budgetCommand     `cmd:"" help:"What may be used in a day or month: calls, tokens, money."`
 	Tracker    trackerCommand    `cmd:"" hidden:"" help:"The demo's issue tracker: an MCP server over standard input and output."`
+	Eval       evalCommand       `cmd:"" help:"Measure how well memory finds."`
 	Backup     backupCommand     `cmd:"" help:"Copy the store to a file, while it is in use."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
