@@ -12,22 +12,18 @@ import (
 )
 
 // Bounds of what a model is given, in tokens estimated at four characters each.
-const (
-	threadTokens = 6000 // earlier messages of the thread
-	noteTokens   = 1500 // what memory offers unasked
-)
+const noteTokens = 1500 // what memory offers unasked
 
 // ContextBuilder turns a turn into the messages that a model sees: who the agent
 // is, where it is, what was said before, and the turn's own steps. Its size is
 // bounded whatever the length of the thread.
 type ContextBuilder struct {
-	Agents *identity.Agents
-	Memory *memory.Memory
-	People *Directory
-	Reader *Reader
-	Bot    func(workspace string) string // the agent's own Slack user id
-	Clock  func() time.Time
-	Turns  func(ctx context.Context, ids []string) (label.Label, error) // labels of turns that have ended, joined
+	Agents  *identity.Agents
+	Memory  *memory.Memory
+	People  *Directory
+	Threads *Threads
+	Bot     func(workspace string) string // the agent's own Slack user id
+	Clock   func() time.Time
 }
 
 // Build gives the messages for the turn's next model call, and the label of what
@@ -137,7 +133,7 @@ func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Lab
 	if e.Kind == KindDuty {
 		s.WriteString("This is a run of one of your duties: do it and write the message that should appear, nothing about duties or schedules.\n")
 	}
-	earlier, from, err := b.earlier(ctx, t)
+	earlier, told, from, err := b.earlier(ctx, t, place)
 	if err != nil {
 		return "", given, err
 	}
@@ -145,7 +141,7 @@ func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Lab
 	if earlier != "" {
 		fmt.Fprintf(&s, "\nEarlier in this thread, oldest first (quoted, for information):\n%s", earlier)
 	}
-	notes, hits, err := b.Memory.RecallFrom(ctx, place, b.plain(e), noteTokens)
+	notes, hits, err := b.Memory.RecallBeside(ctx, place, b.plain(e), noteTokens, told)
 	if err != nil {
 		return "", given, fmt.Errorf("recall: %w", err)
 	}
@@ -170,54 +166,29 @@ func (b *ContextBuilder) where(ctx context.Context, t *Turn, e Event) string {
 	return fmt.Sprintf("#%s (%s channel)", c.Name, c.Kind)
 }
 
-// earlier quotes the thread before the turn, newest kept where it does not fit.
-// A thread that cannot be read leaves the answer poorer, not impossible: the
-// model is told so.
-func (b *ContextBuilder) earlier(ctx context.Context, t *Turn) (string, label.Label, error) {
-	if t.Thread == "" || t.Thread == t.causeTS() {
-		return "", label.Label{}, nil
+// earlier quotes the thread before the turn, and gives the messages that it
+// quotes. A thread that cannot be read from Slack leaves the answer poorer, not
+// impossible: the model is told so.
+func (b *ContextBuilder) earlier(ctx context.Context, t *Turn, p memory.Place) (string, map[memory.Source]bool, label.Label, error) {
+	if t.Thread == "" && !strings.HasPrefix(t.Channel, "D") || t.Thread != "" && t.Thread == t.causeTS() {
+		return "", nil, label.Label{}, nil
 	}
-	said, err := b.Reader.Thread(ctx, t.Workspace, t.Channel, t.Thread, 200)
+	missing := ""
+	if t.modelCalls() == 0 { // once a turn; what is said meanwhile is delivered
+		if err := b.Threads.Follow(ctx, t); ctx.Err() != nil {
+			return "", nil, label.Label{}, ctx.Err()
+		} else if err != nil {
+			missing = "(not all of the earlier messages could be read: " + err.Error() + ")\n"
+		}
+	}
+	v, from, err := b.Threads.View(ctx, t, p, b.plain(t.last()), memory.Limit{Messages: threadMessages, Tokens: threadTokens})
 	if err != nil {
-		return "(the earlier messages could not be read: " + err.Error() + ")\n", label.Label{}, nil
+		return "", nil, from, err
 	}
-	var quoted []Said
-	inTurn := map[string]bool{}
-	for _, s := range t.Steps {
-		if s.Event != nil {
-			inTurn[s.Event.TS] = true
-		}
+	quoted, told := b.Threads.Quote(ctx, t.Workspace, v, func(name, _, body string) string { return name + ": " + body + "\n" })
+	sources := map[memory.Source]bool{}
+	for ts := range told {
+		sources[memory.Source{Channel: t.Channel, TS: ts}] = true
 	}
-	var lines []string
-	budget := threadTokens * 4
-	for i := len(said) - 1; i >= 0; i-- {
-		if inTurn[said[i].TS] {
-			continue
-		}
-		line := b.quote(ctx, t.Workspace, said[i])
-		if budget -= len(line); budget < 0 {
-			lines = append(lines, fmt.Sprintf("(%d earlier messages left out)\n", i+1))
-			break
-		}
-		lines, quoted = append(lines, line), append(quoted, said[i])
-	}
-	from, err := b.People.said(ctx, t.Workspace, t.Channel, b.Bot(t.Workspace), quoted, b.Turns)
-	if err != nil {
-		return "", from, err
-	}
-	var s strings.Builder
-	for i := len(lines) - 1; i >= 0; i-- {
-		s.WriteString(lines[i])
-	}
-	return s.String(), from, nil
-}
-
-// quote is one message as a line of quoted text.
-func (b *ContextBuilder) quote(ctx context.Context, workspace string, m Said) string {
-	name := m.User
-	if p, err := b.People.Person(ctx, workspace, m.User); err == nil && p.Name != "" {
-		name = p.Name
-	}
-	body := strings.ReplaceAll(Plain(m.Text, ""), "\n", "\n  ")
-	return fmt.Sprintf("%s: %s\n", name, body)
+	return missing + quoted, sources, from, nil
 }

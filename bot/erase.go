@@ -34,6 +34,8 @@ func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) erro
 	for _, q := range []string{
 		`UPDATE inbox SET body = '{}' WHERE turn = $1 AND state IN ('done', 'cancelled')`,
 		`DELETE FROM steps WHERE turn = $1`,
+		`DELETE FROM own_messages WHERE turn = $1`,
+		`DELETE FROM turn_contexts WHERE turn = $1`,
 		`UPDATE outbox SET body = '{}' WHERE turn = $1 AND state <> 'queued'`,
 		`UPDATE approvals SET args = '' WHERE turn = $1`,
 		`UPDATE actions SET result = '{}', error = '' WHERE turn = $1 AND state <> 'intended'`,

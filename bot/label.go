@@ -83,7 +83,7 @@ func (d *Directory) said(ctx context.Context, workspace, channel, self string, a
 	seen := map[string]bool{}
 	for _, m := range all {
 		if self != "" && m.User == self {
-			if turn := turnOf(m.Key); turn != "" {
+			if turn := first(m.turn, turnOf(m.Key)); turn != "" {
 				own = append(own, turn)
 			}
 			continue

@@ -90,7 +90,7 @@ func (f *office) own(channel, thread string) []string {
 	if thread == "" {
 		said, err = NewReader(f.api).Channel(context.Background(), f.self.Workspace, channel, 100)
 	} else {
-		said, err = NewReader(f.api).Thread(context.Background(), f.self.Workspace, channel, thread, 100)
+		said, err = NewReader(f.api).replies(context.Background(), channel, thread, "", 1000)
 	}
 	if err != nil {
 		f.t.Fatal(err)

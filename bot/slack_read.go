@@ -20,6 +20,8 @@ type Said struct {
 	Subtype  string // Slack's kind of message, "" for an ordinary one
 	EditedTS string // of its last edit, "" for none
 	Key      string // post key, for the agent's own messages
+
+	turn string // that said it, where memory knows it
 }
 
 // pageSize is what Slack advises for one page of messages.
@@ -30,15 +32,6 @@ type Reader struct{ api *API }
 
 // NewReader returns a Reader over api.
 func NewReader(api *API) *Reader { return &Reader{api} }
-
-// Thread gives the newest limit messages of a thread, oldest first.
-func (r *Reader) Thread(ctx context.Context, workspace, channel, thread string, limit int) ([]Said, error) {
-	said, err := r.replies(ctx, channel, thread, "", max(limit, pageSize)*5)
-	if len(said) > limit {
-		said = said[len(said)-limit:]
-	}
-	return said, err
-}
 
 // Channel gives the newest limit messages of a channel, oldest first; replies in
 // threads are not among them.

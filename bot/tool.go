@@ -39,16 +39,17 @@ type Tool struct {
 
 // Toolbox is what the built-in tools work on.
 type Toolbox struct {
-	Reader *Reader
-	Outbox *Outbox
-	People *Directory
-	Memory *memory.Memory
-	Duties *scheduler.Scheduler
-	Agents *identity.Agents
-	Model  Model
-	Clock  func() time.Time
-	Bot    func(workspace string) string                                // the agent's own user id
-	Turns  func(ctx context.Context, ids []string) (label.Label, error) // labels of turns that have ended, joined
+	Reader  *Reader
+	Threads *Threads
+	Outbox  *Outbox
+	People  *Directory
+	Memory  *memory.Memory
+	Duties  *scheduler.Scheduler
+	Agents  *identity.Agents
+	Model   Model
+	Clock   func() time.Time
+	Bot     func(workspace string) string                                // the agent's own user id
+	Turns   func(ctx context.Context, ids []string) (label.Label, error) // labels of turns that have ended, joined
 }
 
 // Tools are the built-in tools, in the order in which people are told of them.

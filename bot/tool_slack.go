@@ -10,6 +10,7 @@ import (
 
 	"deskmate/identity"
 	"deskmate/identity/label"
+	"deskmate/memory"
 )
 
 // Names under which the gate judges what reaches Slack; the model knows the same
@@ -33,7 +34,7 @@ const (
 // slackTools are the tools for Slack itself. Those that post are gated inside
 // the outbox, where pacing and looking before a repeat live.
 func slackTools(b Toolbox) []Tool {
-	s := slackTool{b.Reader, b.Outbox, b.People, b.Bot, b.Turns}
+	s := slackTool{b.Reader, b.Threads, b.Outbox, b.People, b.Bot, b.Turns}
 	return []Tool{
 		{Name: ToolReadThread, Class: identity.ClassRead, Run: s.readThread, Repeatable: true, Schema: object(),
 			Description: "Read the messages of this thread, oldest first, with their authors."},
@@ -58,26 +59,37 @@ func slackTools(b Toolbox) []Tool {
 }
 
 type slackTool struct {
-	reader *Reader
-	out    *Outbox
-	people *Directory
-	bot    func(workspace string) string
-	turns  func(ctx context.Context, ids []string) (label.Label, error)
+	reader  *Reader
+	threads *Threads
+	out     *Outbox
+	people  *Directory
+	bot     func(workspace string) string
+	turns   func(ctx context.Context, ids []string) (label.Label, error)
 }
 
 func (s slackTool) readThread(ctx context.Context, c Call) (identity.Result, error) {
 	if err := c.decode(&struct{}{}); err != nil {
 		return identity.Result{}, err
 	}
-	if c.Turn.Thread == "" {
+	if c.Turn.Thread == "" && !strings.HasPrefix(c.Turn.Channel, "D") {
 		return s.history(ctx, c, c.Turn.Channel, 30)
 	}
-	said, err := s.reader.Thread(ctx, c.Turn.Workspace, c.Turn.Channel, c.Turn.Thread, 200)
-	if err != nil {
+	if err := s.threads.Follow(ctx, c.Turn); err != nil {
 		return identity.Result{}, slackFailure("read this thread", err)
 	}
-	return s.told(ctx, c, c.Turn.Channel, said)
+	v, from, err := s.threads.View(ctx, &Turn{Workspace: c.Turn.Workspace, Channel: c.Turn.Channel, Thread: c.Turn.Thread}, c.Place, "", memory.Limit{Messages: 200, Tokens: 12000})
+	if err != nil {
+		return identity.Result{}, fmt.Errorf("read this thread: %w", err)
+	}
+	if len(v.Messages) == 0 {
+		return text("(no messages)")
+	}
+	said, _ := s.threads.Quote(ctx, c.Turn.Workspace, v, saidAt)
+	return identity.Result{Text: said, Label: from}, nil
 }
+
+// saidAt is a message on a line of a transcript: who, when (ts) and what.
+func saidAt(name, ts, body string) string { return fmt.Sprintf("%s (%s): %s\n", name, ts, body) }
 
 // told is a transcript as a result, with what went into it.
 func (s slackTool) told(ctx context.Context, c Call, channel string, all []Said) (identity.Result, error) {
@@ -127,7 +139,7 @@ func (s slackTool) transcript(ctx context.Context, workspace string, said []Said
 		if p, err := s.people.Person(ctx, workspace, m.User); err == nil && p.Name != "" {
 			name = p.Name
 		}
-		fmt.Fprintf(&b, "%s (%s): %s\n", name, m.TS, strings.ReplaceAll(Plain(m.Text, ""), "\n", "\n  "))
+		b.WriteString(saidAt(name, m.TS, strings.ReplaceAll(Plain(m.Text, ""), "\n", "\n  ")))
 	}
 	return b.String()
 }

@@ -13,10 +13,9 @@ import (
 
 // Bounds of a brief.
 const (
-	briefMessages = 20000 // of a thread that are looked at, the newest
-	briefLines    = 6     // of each part
-	briefThreads  = 8     // of a person
-	briefSpan     = 30 * 24 * time.Hour
+	briefLines   = 6 // of each part
+	briefThreads = 8 // of a person
+	briefSpan    = 30 * 24 * time.Hour
 )
 
 // Line is one thing a brief says, in the words of a message.
@@ -26,6 +25,8 @@ type Line struct {
 	Channel   string
 	TS        string
 	Permalink string
+	What      string // decided, done, open, waiting; "" where its place says so
+	Turn      string // of the agent's own messages
 }
 
 // Brief is what somebody needs who takes over: taken from messages word for word,
@@ -69,7 +70,7 @@ func extract(all []Message) Brief {
 	b := Brief{Messages: len(all)}
 	for i, msg := range all {
 		for n, s := range sentencesOf(msg.Text) {
-			line := Line{clip(s, 200), msg.Author, msg.Channel, msg.TS, msg.Permalink}
+			line := lineOf(msg, s)
 			if b.Goal.TS == "" && n == 0 {
 				b.Goal = line
 			}
@@ -150,7 +151,7 @@ func (m *Memory) BriefThread(ctx context.Context, p Place, channel, thread strin
 func threadIn(tx *migrations.Tx, p Place, channel, thread string) ([]Message, error) {
 	rows, err := tx.Query(reachSQL+`SELECT m.ts, m.author, m.text, m.permalink FROM reach, messages m
 		WHERE `+messageInReach+` AND m.channel = $7 AND m.thread = $8 ORDER BY m.ts DESC LIMIT $9`,
-		p.args(tx.Now(), channel, thread, briefMessages)...)
+		p.args(tx.Now(), channel, thread, threadMost)...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ type Message struct {
 	Text      string // as Slack sends it
 	Permalink string // "" where it is not known
 	EditedTS  string // ts of the edit that this text is from; "" for the first text
+	Turn      string // the turn that said it, for the agent's own messages
 }
 
 // At is the time of the message: its ts.
@@ -90,107 +90,6 @@ func (m *Memory) Deleted(tx *migrations.Tx, workspace, channel, ts string) error
 		return fmt.Errorf("delete message %s in %s: %w", ts, channel, err)
 	}
 	return nil
-}
-
-// Limit bounds what is read: at most Messages of them and about Tokens.
-type Limit struct{ Messages, Tokens int }
-
-// Transcript is a thread, oldest first, cut in the middle where it is over its
-// Limit.
-type Transcript struct {
-	Messages []Message
-	LeftOut  int // messages left out
-	Gap      int // they stood before Messages[Gap]
-}
-
-// threadHead is how many messages of a long thread's beginning are kept: what
-// was asked, and the first answers.
-const threadHead = 3
-
-// Thread gives the messages of one thread, or with thread "" those of a flat
-// direct message. It keeps the first and the last ones, and reads no more than
-// limit whatever the thread's length. The caller answers in that channel, so
-// there is no other place to guard.
-func (m *Memory) Thread(ctx context.Context, workspace, channel, thread string, limit Limit) (Transcript, error) {
-	var t Transcript
-	err := m.db.Read(ctx, func(tx *migrations.Tx) error {
-		var total int
-		if err := tx.QueryRow(`SELECT COUNT(*) FROM messages WHERE workspace = $1 AND channel = $2 AND thread = $3 AND gone_at = 0`,
-			workspace, channel, thread).Scan(&total); err != nil {
-			return err
-		}
-		head, err := threadPart(tx, workspace, channel, thread, "ASC", min(threadHead, limit.Messages))
-		if err != nil {
-			return err
-		}
-		tail, err := threadPart(tx, workspace, channel, thread, "DESC", min(limit.Messages, total)-len(head))
-		if err != nil {
-			return err
-		}
-		for _, part := range [][]Message{head, tail} {
-			for i := range part {
-				part[i].Text = clip(part[i].Text, limit.Tokens)
-			}
-		}
-		t = fitThread(head, tail, total, limit.Tokens)
-		return nil
-	})
-	if err != nil {
-		return Transcript{}, fmt.Errorf("read thread %s in %s: %w", thread, channel, err)
-	}
-	return t, nil
-}
-
-func threadPart(tx *migrations.Tx, workspace, channel, thread, order string, n int) ([]Message, error) {
-	if n <= 0 {
-		return nil, nil
-	}
-	rows, err := tx.Query(`SELECT ts, author, text, permalink, edited_ts FROM messages
-		WHERE workspace = $1 AND channel = $2 AND thread = $3 AND gone_at = 0 ORDER BY ts `+order+` LIMIT $4`,
-		workspace, channel, thread, n)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var part []Message
-	for rows.Next() {
-		msg := Message{Workspace: workspace, Channel: channel, Thread: thread}
-		if err := rows.Scan(&msg.TS, &msg.Author, &msg.Text, &msg.Permalink, &msg.EditedTS); err != nil {
-			return nil, err
-		}
-		part = append(part, msg)
-	}
-	return part, rows.Err()
-}
-
-// fitThread joins head (oldest first) and tail (newest first) within tokens. The
-// first and the newest message always stay; then the newest win, so that only
-// the head's own texts can be cut off by it.
-func fitThread(head, tail []Message, total, tokens int) Transcript {
-	if len(head) == 0 {
-		return Transcript{LeftOut: total}
-	}
-	left := tokens - Tokens(head[0].Text)
-	kept := len(tail)
-	for i, msg := range tail {
-		if left -= Tokens(msg.Text); left < 0 && i > 0 {
-			kept = i
-			break
-		}
-	}
-	t := Transcript{Messages: head[:1:1]}
-	for _, msg := range head[1:] {
-		if left -= Tokens(msg.Text); left < 0 {
-			break
-		}
-		t.Messages = append(t.Messages, msg)
-	}
-	t.Gap = len(t.Messages)
-	for i := kept - 1; i >= 0; i-- {
-		t.Messages = append(t.Messages, tail[i])
-	}
-	t.LeftOut = total - len(t.Messages)
-	return t
 }
 
 // Tokens estimates the tokens of text for a model, at four characters each.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -24,6 +25,11 @@ func (m *Memory) Recall(ctx context.Context, p Place, query string, tokens int) 
 
 // RecallFrom is Recall with the hits whose lines it gives.
 func (m *Memory) RecallFrom(ctx context.Context, p Place, query string, tokens int) (string, []Hit, error) {
+	return m.RecallBeside(ctx, p, query, tokens, nil)
+}
+
+// RecallBeside is RecallFrom without the messages that were told already.
+func (m *Memory) RecallBeside(ctx context.Context, p Place, query string, tokens int, before map[Source]bool) (string, []Hit, error) {
 	hits, err := m.Search(ctx, p, query, recallHits)
 	if err != nil {
 		return "", nil, fmt.Errorf("recall: %w", err)
@@ -33,6 +39,7 @@ func (m *Memory) RecallFrom(ctx context.Context, p Place, query string, tokens i
 	labels := labels{memory: m, workspace: p.Workspace, known: map[string]string{}}
 	var b strings.Builder
 	told := map[Source]bool{}
+	maps.Copy(told, before)
 	for _, h := range hits {
 		if told[Source{h.Channel, h.TS}] && h.Kind == HitMessage || repeats(h.Text, said) {
 			continue

@@ -232,7 +232,7 @@ func TestThreadKeepsItsBeginningAndEnd(t *testing.T) {
 		{Limit{Messages: 100, Tokens: 70}, 5, 12, "message 4"},
 		{Limit{Messages: 10000, Tokens: 1 << 30}, 5000, 5000, "message 1 says something"},
 	} {
-		got, err := w.Thread(ctx, team, eng, root, c.limit)
+		got, err := w.Thread(ctx, in(eng, ChannelPublic, ben), root, "", c.limit, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,7 +251,7 @@ func TestThreadKeepsItsBeginningAndEnd(t *testing.T) {
 			t.Errorf("%+v: messages are not in order", c.limit)
 		}
 	}
-	none, err := w.Thread(ctx, team, eng, "1.000000", Limit{10, 100})
+	none, err := w.Thread(ctx, in(eng, ChannelPublic, ben), "1.000000", "", Limit{10, 100}, nil)
 	if err != nil || len(none.Messages) != 0 || none.LeftOut != 0 {
 		t.Errorf("unknown thread: got %+v, %v; want nothing", none, err)
 	}
@@ -290,7 +290,7 @@ func TestEditsAndDeletionsAreFollowed(t *testing.T) {
 		return w.Observe(tx, Message{Workspace: team, Channel: eng, TS: "1795440001.000300", Author: ada, Text: "falcon fifth"})
 	})
 	expect("after a message that came behind its deletion", "falcon")
-	thread, err := w.Thread(context.Background(), team, eng, ts, Limit{10, 1000})
+	thread, err := w.Thread(context.Background(), in(eng, ChannelPublic, ben), ts, "", Limit{10, 1000}, nil)
 	if err != nil || len(thread.Messages) != 0 {
 		t.Errorf("thread: got %+v, %v; want nothing", thread, err)
 	}

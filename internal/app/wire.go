@@ -221,7 +221,8 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	reader := bot.NewReader(a.api)
 	own := func(string) string { return a.Self.User }
 	turns := func(ctx context.Context, ids []string) (label.Label, error) { return bot.TurnLabels(ctx, a.DB, ids) }
-	box := bot.Toolbox{Reader: reader, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now, Bot: own, Turns: turns}
+	spoken := &bot.Threads{Memory: a.Memory, Reader: reader, People: a.people, Bot: own, Turns: turns, Home: a.Self.URL}
+	box := bot.Toolbox{Reader: reader, Threads: spoken, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now, Bot: own, Turns: turns}
 	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
 	gate := identity.NewGate(a.DB, a.Ledger, a.rules, o.Crash)
 	gate.Readers, gate.Budgets = a.people, a.Budgets
@@ -242,8 +243,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 		Budgets:     a.Budgets,
 		Connections: bot.Connections{Manager: a.Connections, Offers: a.rules.Offers},
 		Context: &bot.ContextBuilder{
-			Agents: a.Agents, Memory: a.Memory, People: a.people, Reader: reader, Clock: a.DB.Now,
-			Bot: own, Turns: turns,
+			Agents: a.Agents, Memory: a.Memory, People: a.people, Threads: spoken, Clock: a.DB.Now, Bot: own,
 		},
 	}
 	threads := &handlers.Threads{DB: a.DB, Inbox: a.inbox, Loop: a.loop}
@@ -302,7 +302,8 @@ func (a *App) fire(tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
 
 // observe has memory keep what is said in the conversations of the agent.
 func (a *App) observe(tx *migrations.Tx, e bot.Event) error {
-	m := memory.Message{Workspace: e.Workspace, Channel: e.Channel, Thread: e.Thread, TS: e.TS, Author: e.User, Text: e.Text}
+	m := memory.Message{Workspace: e.Workspace, Channel: e.Channel, Thread: e.Thread, TS: e.TS, Author: e.User, Text: e.Text,
+		Permalink: bot.PermalinkOf(a.Self.URL, e.Channel, e.TS, e.Thread)}
 	switch e.Kind {
 	case bot.KindMessage:
 		return a.Memory.Observe(tx, m)

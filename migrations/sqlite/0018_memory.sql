@@ -1,14 +1,29 @@
 -- +goose Up
 
--- thread_reads: threads whose messages from before the agent took part have been
--- read from Slack. What came after was delivered.
+-- thread_reads: how far a thread, or with thread '' a direct message, has been read
+-- from Slack: the agent comes in when much has been said, and misses some of the rest.
 CREATE TABLE thread_reads (
     workspace TEXT NOT NULL,
     channel   TEXT NOT NULL,
     thread    TEXT NOT NULL,                -- ts of the root
-    read_at   BIGINT NOT NULL,
+    read_to   TEXT NOT NULL,                -- ts of the newest message that was read
     PRIMARY KEY (workspace, channel, thread)
 );
+
+-- own_messages: what the agent said in those threads. No search gives it: an answer
+-- is no source for another.
+CREATE TABLE own_messages (
+    workspace TEXT NOT NULL,
+    channel   TEXT NOT NULL,
+    thread    TEXT NOT NULL,
+    ts        TEXT NOT NULL,
+    author    TEXT NOT NULL,
+    text      TEXT NOT NULL,
+    turn      TEXT NOT NULL,                -- that said it, '' for none
+    PRIMARY KEY (workspace, channel, ts)
+);
+CREATE INDEX own_messages_thread ON own_messages (workspace, channel, thread, ts);
+CREATE INDEX own_messages_turn ON own_messages (turn);
 
 -- memory_scopes: what memory does in a scope, where it differs from the default.
 CREATE TABLE memory_scopes (
@@ -18,6 +33,7 @@ CREATE TABLE memory_scopes (
     off        INTEGER NOT NULL DEFAULT 0,  -- make no notes here
     retention  BIGINT NOT NULL DEFAULT 0,   -- days that messages are kept; 0: the workspace's, or for ever
     hold       INTEGER NOT NULL DEFAULT 0,  -- legal hold: nothing of it is erased
+    instructions TEXT NOT NULL DEFAULT '',  -- for the agent, from who governs the scope
     changed_by TEXT NOT NULL,
     changed_at BIGINT NOT NULL,
     PRIMARY KEY (workspace, scope)
