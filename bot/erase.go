@@ -26,6 +26,11 @@ func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error 
 				}
 			}
 		}
+		// What a model was given may quote the note anywhere; it is only kept to be
+		// looked at.
+		if _, err := tx.Exec(`DELETE FROM turn_contexts WHERE workspace = $1`, f.Workspace); err != nil {
+			return fmt.Errorf("erase contexts: %w", err)
+		}
 		return nil
 	}
 }
@@ -35,7 +40,6 @@ func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) erro
 		`UPDATE inbox SET body = '{}' WHERE turn = $1 AND state IN ('done', 'cancelled')`,
 		`DELETE FROM steps WHERE turn = $1`,
 		`DELETE FROM own_messages WHERE turn = $1`,
-		`DELETE FROM turn_contexts WHERE turn = $1`,
 		`UPDATE outbox SET body = '{}' WHERE turn = $1 AND state <> 'queued'`,
 		`UPDATE approvals SET args = '' WHERE turn = $1`,
 		`UPDATE actions SET result = '{}', error = '' WHERE turn = $1 AND state <> 'intended'`,

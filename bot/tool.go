@@ -61,7 +61,7 @@ func (b Toolbox) Tools() []Tool {
 			all = append(all, t)
 		}
 	}
-	add("memory", memoryTools(b.Memory, b.Reader, b.People))
+	add("memory", memoryTools(b.Memory, b.Reader, b.People, b.Threads))
 	add("duties", dutyTools(b.Duties, b.People, b.Clock))
 	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))

@@ -10,9 +10,9 @@ import (
 	"deskmate/memory"
 )
 
-// memoryTools are remember, recall and forget.
-func memoryTools(m *memory.Memory, reader *Reader, people *Directory) []Tool {
-	t := memoryTool{m, reader, people}
+// memoryTools are remember, recall, forget and brief.
+func memoryTools(m *memory.Memory, reader *Reader, people *Directory, threads *Threads) []Tool {
+	t := memoryTool{m, reader, people, threads}
 	return []Tool{
 		{Name: "remember", Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
 			Schema: object("text", "the fact, in words that make sense on their own",
@@ -23,13 +23,79 @@ func memoryTools(m *memory.Memory, reader *Reader, people *Directory) []Tool {
 		{Name: "forget", Class: identity.ClassWrite, Run: t.forget, Repeatable: true,
 			Schema:      object("query?", "words of the note to forget", "id?", "id of the note, as recall gave it"),
 			Description: "Forget a note for good. If several fit, nothing is forgotten and you get the candidates."},
+		{Name: ToolBrief, Class: identity.ClassRead, Run: t.brief, Repeatable: true,
+			Schema:      object("person?", "whose threads: <@U…>, @name or user id; this thread if left out"),
+			Description: "Say where this thread, or what a person works on, stands: how it began, decided, done, open, waiting, with sources. For handing work over."},
 	}
 }
 
 type memoryTool struct {
-	memory *memory.Memory
-	reader *Reader
-	people *Directory
+	memory  *memory.Memory
+	reader  *Reader
+	people  *Directory
+	threads *Threads
+}
+
+// ToolBrief words where work stands.
+const ToolBrief = "brief"
+
+func (t memoryTool) brief(ctx context.Context, c Call) (identity.Result, error) {
+	var a struct{ Person string }
+	if err := c.decode(&a); err != nil {
+		return identity.Result{}, err
+	}
+	if strings.TrimSpace(a.Person) == "" {
+		return t.briefThread(ctx, c)
+	}
+	p, err := t.people.Find(ctx, c.Turn.Workspace, a.Person)
+	if err != nil {
+		return identity.Result{}, badArgument("I know nobody called %q here: %v", a.Person, err)
+	}
+	briefs, leftOut, err := t.memory.BriefPerson(ctx, c.Place, p.ID)
+	if err != nil {
+		return identity.Result{}, memoryFailure("brief on "+p.Name, err)
+	}
+	var s strings.Builder
+	var from []memory.Hit
+	for _, b := range briefs {
+		said, err := t.memory.Say(ctx, c.Turn.Workspace, b.Brief)
+		if err != nil {
+			return identity.Result{}, fmt.Errorf("word brief: %w", err)
+		}
+		fmt.Fprintf(&s, "In <#%s>, %s:\n%s\n", b.Channel, countOf(b.Messages), said)
+		from = append(from, b.Sources()...)
+	}
+	if len(briefs) == 0 {
+		s.WriteString("No threads of " + p.Name + " in the last 30 days that may be shown here.\n")
+	}
+	if leftOut {
+		s.WriteString("Something was left out: it may not be shown here.\n")
+	}
+	l, err := t.people.hits(ctx, c.Turn.Workspace, from)
+	return identity.Result{Text: s.String(), Label: l}, err
+}
+
+func (t memoryTool) briefThread(ctx context.Context, c Call) (identity.Result, error) {
+	if err := t.threads.Follow(ctx, c.Turn); err != nil {
+		return identity.Result{}, slackFailure("read this thread", err)
+	}
+	b, err := t.memory.BriefThread(ctx, c.Place, c.Turn.Channel, c.Turn.Thread)
+	if err != nil {
+		return identity.Result{}, memoryFailure("brief on this thread", err)
+	}
+	said, err := t.memory.Say(ctx, c.Turn.Workspace, b)
+	if err != nil {
+		return identity.Result{}, fmt.Errorf("word brief: %w", err)
+	}
+	l, err := t.people.hits(ctx, c.Turn.Workspace, b.Sources())
+	return identity.Result{Text: fmt.Sprintf("This thread, %s:\n%s", countOf(b.Messages), said), Label: l}, err
+}
+
+func countOf(messages int) string {
+	if messages == 1 {
+		return "1 message"
+	}
+	return fmt.Sprintf("%d messages", messages)
 }
 
 func (t memoryTool) remember(ctx context.Context, c Call) (identity.Result, error) {

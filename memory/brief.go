@@ -41,6 +41,19 @@ type Brief struct {
 	LeftOut  bool // there was more, which may not be shown here
 }
 
+// Sources are the messages that a brief quotes, as a search would give them.
+func (b Brief) Sources() []Hit {
+	var all []Hit
+	for _, part := range [][]Line{{b.Goal}, b.Decided, b.Done, b.Open, b.Waiting} {
+		for _, l := range part {
+			if l.TS != "" {
+				all = append(all, Hit{Kind: HitMessage, Scope: scopeOf(l.Channel), Channel: l.Channel, TS: l.TS, Author: l.Author, Text: l.Text, Permalink: l.Permalink})
+			}
+		}
+	}
+	return all
+}
+
 var (
 	sentenceEnd = regexp.MustCompile(`[.!?]+(?:\s+|$)|\n+`)
 	decided     = regexp.MustCompile(`(?i)\b(?:decided|decision|agreed|let['’]s|going\s+with|go\s+with|settled|approved|it\s+is\s+final|we(?:['’]ll|\s+will)|we\s+are\s+going\s+to|the\s+plan\s+is)\b`)

@@ -10,9 +10,11 @@ import (
 )
 
 type memoryCommand struct {
-	List   memoryList   `cmd:"" help:"List notes."`
-	Export memoryExport `cmd:"" help:"Write every note as a Markdown file with front matter."`
-	Forget memoryForget `cmd:"" help:"Forget a note for good: row, history, index, and its text in the ledger."`
+	List    memoryList    `cmd:"" help:"List notes."`
+	Export  memoryExport  `cmd:"" help:"Write every note as a Markdown file with front matter."`
+	Forget  memoryForget  `cmd:"" help:"Forget a note for good: row, history, index, and its text in the ledger."`
+	Context memoryContext `cmd:"" help:"Show what the model was given last in a thread."`
+	Brief   memoryBrief   `cmd:"" help:"Say where a thread stands: goal, decided, done, open, waiting."`
 }
 
 type memoryList struct {
