@@ -2,16 +2,19 @@ package bot
 
 import (
 	"database/sql"
+	"encoding/json"
 	"fmt"
+	"strings"
 
 	"deskmate/identity/ledger"
 	"deskmate/memory"
 	"deskmate/migrations"
 )
 
-// Eraser removes what the bot keeps of messages that were forgotten: their events,
-// and the steps, posts and results of the turns that worked them, with their texts
-// in the ledger. What is under way keeps its steps until it has ended.
+// Eraser removes what the bot keeps of a note that was forgotten and of its
+// messages: the events, and the steps, posts and results of the turns that worked
+// them or that quoted the note, with their texts in the ledger. What is under way
+// keeps its steps until it has ended.
 func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error {
 	return func(tx *migrations.Tx, f memory.Forgotten) error {
 		for _, m := range f.Messages {
@@ -26,6 +29,17 @@ func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error 
 				}
 			}
 		}
+		for _, said := range f.Texts {
+			turns, err := quoting(tx, f.Workspace, said)
+			if err != nil {
+				return err
+			}
+			for _, turn := range turns {
+				if err := eraseTurn(tx, l, f.Workspace, turn); err != nil {
+					return fmt.Errorf("erase turn %s: %w", turn, err)
+				}
+			}
+		}
 		// What a model was given may quote the note anywhere; it is only kept to be
 		// looked at.
 		if _, err := tx.Exec(`DELETE FROM turn_contexts WHERE workspace = $1`, f.Workspace); err != nil {
@@ -33,6 +47,24 @@ func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error 
 		}
 		return nil
 	}
+}
+
+// quoting gives the turns that have ended and hold text word for word: in what
+// they read, what they did or what they said.
+func quoting(tx *migrations.Tx, workspace, text string) ([]string, error) {
+	encoded, err := json.Marshal(text)
+	if err != nil {
+		return nil, fmt.Errorf("encode text: %w", err)
+	}
+	turns, err := texts(tx, `SELECT t.id FROM turns t WHERE t.workspace = $1 AND t.state <> 'running' AND (
+			EXISTS (SELECT 1 FROM steps s WHERE s.turn = t.id AND instr(s.body, $2) > 0)
+			OR EXISTS (SELECT 1 FROM outbox o WHERE o.turn = t.id AND instr(o.body, $2) > 0)
+			OR EXISTS (SELECT 1 FROM own_messages w WHERE w.turn = t.id AND instr(w.text, $3) > 0))`,
+		workspace, strings.Trim(string(encoded), `"`), text)
+	if err != nil {
+		return nil, fmt.Errorf("find turns that quote a note: %w", err)
+	}
+	return turns, nil
 }
 
 func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) error {

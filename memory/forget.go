@@ -142,10 +142,11 @@ func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
 		return Forgotten{}, fmt.Errorf("read what note %s superseded: %w", n.ID, err)
 	}
 	for _, old := range chain {
-		sources, err := m.eraseNote(tx, p, old)
+		sources, said, err := m.eraseNote(tx, p, old)
 		if err != nil {
 			return Forgotten{}, err
 		}
+		gone.Texts = append(gone.Texts, said...)
 		gone.Notes = append(gone.Notes, old.ID)
 		gone.Messages = append(gone.Messages, sources...)
 	}
@@ -161,38 +162,42 @@ func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
 	return gone, nil
 }
 
-func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note) ([]Source, error) {
+func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note) (sources []Source, said []string, err error) {
 	versions, err := versionsOf(tx, n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	entries, err := ledgerEntries(tx, n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, seq := range entries {
 		if _, err := m.ledger.Erase(tx, n.Workspace, seq); err != nil {
-			return nil, fmt.Errorf("erase ledger text of note %s: %w", n.ID, err)
+			return nil, nil, fmt.Errorf("erase ledger text of note %s: %w", n.ID, err)
 		}
 	}
 	if _, err := tx.Exec(`DELETE FROM note_versions WHERE note = $1`, n.ID); err != nil {
-		return nil, fmt.Errorf("erase history of note %s: %w", n.ID, err)
+		return nil, nil, fmt.Errorf("erase history of note %s: %w", n.ID, err)
 	}
 	if _, err := tx.Exec(`DELETE FROM notes WHERE seq = $1`, n.seq); err != nil {
-		return nil, fmt.Errorf("erase note %s: %w", n.ID, err)
+		return nil, nil, fmt.Errorf("erase note %s: %w", n.ID, err)
 	}
 	quotes, err := quotesOf(tx, p, n, versions)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var sources []Source
 	for _, q := range quotes {
 		if err := m.Deleted(tx, n.Workspace, q.Channel, q.TS); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		sources = append(sources, Source{q.Channel, q.TS})
 	}
-	return sources, nil
+	for _, v := range versions {
+		if len(words(unescape(v.Text))) >= quoteAtLeast {
+			said = append(said, v.Text)
+		}
+	}
+	return sources, said, nil
 }
 
 func ledgerEntries(tx *migrations.Tx, n Note) ([]int64, error) {

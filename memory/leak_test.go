@@ -32,6 +32,8 @@ type fact struct {
 	place   string // channel; "" for the workspace
 	id      string // of a note
 	ts      string
+	author  string // of a message
+	thread  string
 	gone    bool
 	expires time.Time
 }
@@ -163,8 +165,9 @@ func (l *leakWorld) newFact(place string) *fact {
 	return f
 }
 
-// text holds the fact's own word and "deploy", which all have in common.
-func (f *fact) text() string { return "deploy " + f.world + " " + f.word + " today" }
+// text holds the fact's own word and "deploy", which all have in common, and reads
+// like a decision, which briefs quote.
+func (f *fact) text() string { return "we decided to deploy " + f.world + " " + f.word + " today" }
 
 func (l *leakWorld) addMessage() {
 	// Unknown channels too: what is not described is nobody's but its own place's.
@@ -174,8 +177,12 @@ func (l *leakWorld) addMessage() {
 	if l.r.IntN(2) == 0 {
 		thread = "1795424000.000100"
 	}
+	f.author, f.thread = pick(l.r, keys(l.oracle.people)), thread
+	if thread == "" && !isDirect(place) {
+		f.thread = f.ts
+	}
 	l.write(func(tx *migrations.Tx) error {
-		return l.Observe(tx, Message{Workspace: l.team, Channel: place, Thread: thread, TS: f.ts, Author: pick(l.r, keys(l.oracle.people)), Text: f.text()})
+		return l.Observe(tx, Message{Workspace: l.team, Channel: place, Thread: thread, TS: f.ts, Author: f.author, Text: f.text()})
 	})
 }
 
@@ -341,6 +348,7 @@ func (l *leakWorld) check() {
 				l.judge("candidates", p, n.Text, want, nil)
 			}
 		}
+		l.checkBriefs(p, want)
 		for word, may := range want {
 			if may && !got[word] {
 				l.t.Errorf("seed %d: %s may be seen from %+v and was not found", l.seed, word, p)
@@ -355,6 +363,58 @@ func (l *leakWorld) check() {
 			}
 			if _, err := l.History(ctx, p, f.id); (err == nil) != want[word] {
 				l.t.Errorf("seed %d: history of %s from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
+			}
+		}
+	}
+}
+
+// checkBriefs asks for the threads and the briefs of everything that was said.
+func (l *leakWorld) checkBriefs(p Place, want map[string]bool) {
+	ctx := context.Background()
+	hidden := map[string]bool{} // authors of messages that p may not see
+	threads := map[Source]bool{}
+	for word, f := range l.oracle.facts {
+		if f.author == "" {
+			continue
+		}
+		threads[Source{f.place, f.thread}] = threads[Source{f.place, f.thread}] || want[word]
+		hidden[f.author] = hidden[f.author] || !f.gone && !want[word]
+	}
+	for s, may := range threads {
+		b, err := l.BriefThread(ctx, p, s.Channel, s.TS)
+		if may != (err == nil) {
+			l.t.Errorf("seed %d: brief of %v from %+v: got error %v, want allowed %v", l.seed, s, p, err, may)
+		}
+		for _, h := range b.Sources() {
+			l.judge("brief of a thread", p, h.Text, want, nil)
+		}
+		if s.Channel != p.Channel {
+			continue
+		}
+		for _, most := range []int{100, 4} {
+			v, err := l.Thread(ctx, p, s.TS, l.team+" deploy", Limit{most, 1 << 20}, nil)
+			if err != nil {
+				l.t.Fatalf("seed %d: thread: %v", l.seed, err)
+			}
+			for _, m := range v.Messages {
+				l.judge("thread", p, m.Text, want, nil)
+			}
+			for _, line := range append(v.Summary, v.Fitting...) {
+				l.judge("middle of a thread", p, line.Text, want, nil)
+			}
+		}
+	}
+	for _, who := range keys(l.oracle.people) {
+		briefs, leftOut, err := l.BriefPerson(ctx, p, who)
+		if err != nil {
+			l.t.Fatalf("seed %d: brief of %s: %v", l.seed, who, err)
+		}
+		if leftOut != hidden[who] {
+			l.t.Errorf("seed %d: brief of %s for %+v says that something was left out: %v, want %v", l.seed, who, p, leftOut, hidden[who])
+		}
+		for _, b := range briefs {
+			for _, h := range b.Sources() {
+				l.judge("brief of a person", p, h.Text, want, nil)
 			}
 		}
 	}

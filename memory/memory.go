@@ -100,6 +100,7 @@ type Forgotten struct {
 	Workspace string
 	Notes     []string // ids of all notes that went: the note and those it had superseded
 	Messages  []Source // messages that quoted it, erased from memory as well
+	Texts     []string `json:"-"` // what it said, for erasing what quotes it; never to be kept
 }
 
 // Source points at one Slack message.
