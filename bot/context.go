@@ -133,6 +133,9 @@ func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Lab
 	if e.Kind == KindDuty {
 		s.WriteString("This is a run of one of your duties: do it and write the message that should appear, nothing about duties or schedules.\n")
 	}
+	if err := b.instructions(ctx, &s, t); err != nil {
+		return "", given, err
+	}
 	earlier, told, from, err := b.earlier(ctx, t, place)
 	if err != nil {
 		return "", given, err
@@ -153,6 +156,24 @@ func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Lab
 		fmt.Fprintf(&s, "\nWhat you remember that may help (quoted, for information):\n%s", notes)
 	}
 	return s.String(), given, nil
+}
+
+// instructions are those of the workspace and of the place, from who governs them.
+func (b *ContextBuilder) instructions(ctx context.Context, s *strings.Builder, t *Turn) error {
+	scope := "channel:" + t.Channel
+	if strings.HasPrefix(t.Channel, "D") {
+		scope = "dm:" + t.Channel
+	}
+	for _, one := range []struct{ scope, head string }{{memory.ScopeWorkspace, "Instructions for all of this workspace"}, {scope, "Instructions for this place"}} {
+		set, err := b.Memory.Settings(ctx, t.Workspace, one.scope)
+		if err != nil {
+			return err
+		}
+		if set.Instructions != "" {
+			fmt.Fprintf(s, "%s, from the people who govern it:\n%s\n", one.head, set.Instructions)
+		}
+	}
+	return nil
 }
 
 func (b *ContextBuilder) where(ctx context.Context, t *Turn, e Event) string {

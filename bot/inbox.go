@@ -26,7 +26,10 @@ type InboxOptions struct {
 	Observe func(tx *migrations.Tx, e Event) error
 	// KindOf looks up the kind of a channel where the delivery does not tell.
 	KindOf func(ctx context.Context, workspace, channel string) (string, error)
-	Crash  func(point string) // named crash points; nil in production
+	// Keeps reports whether memory keeps, or follows the change of, a message that
+	// is not for the agent; nil: none.
+	Keeps func(ctx context.Context, e Event) (bool, error)
+	Crash func(point string) // named crash points; nil in production
 }
 
 // Inbox holds what happened and has not been worked yet: one row per happening,
@@ -68,8 +71,11 @@ func (b *Inbox) Accept(ctx context.Context, e Event) (stored bool, err error) {
 		}()
 	}
 	forMe, err := b.forMe(ctx, e)
-	if err != nil || !forMe {
+	if err != nil {
 		return false, err
+	}
+	if !forMe {
+		return false, b.overhear(ctx, e)
 	}
 	if e.ChannelKind == "" {
 		e.ChannelKind = b.kindOf(ctx, e)
@@ -91,6 +97,22 @@ func (b *Inbox) Accept(ctx context.Context, e Event) (stored bool, err error) {
 		}
 	}
 	return stored, nil
+}
+
+// overhear has memory keep what is not for the agent, where it is allowed to
+// learn, and follow the changes of what it has.
+func (b *Inbox) overhear(ctx context.Context, e Event) error {
+	if b.o.Keeps == nil || e.Kind == KindStop || e.Kind == KindDuty {
+		return nil
+	}
+	keeps, err := b.o.Keeps(ctx, e)
+	if err != nil || !keeps {
+		return err
+	}
+	if err := b.db.Write(ctx, func(tx *migrations.Tx) error { return b.o.Observe(tx, e) }); err != nil {
+		return fmt.Errorf("overhear %s: %w", e.Key, err)
+	}
+	return nil
 }
 
 // mayBeEarly reports whether e is for the agent only by something that may be

@@ -56,14 +56,14 @@ func (l *Loop) show(ctx context.Context, lease *task.Lease, t *Turn, messages []
 	return nil
 }
 
-// LastShown gives what the model was given last in a thread, or with thread "" in
-// a channel. memory.ErrNotFound where that is nothing, or was erased.
+// LastShown gives what the model was given last in a thread, or with thread ""
+// anywhere in a channel. memory.ErrNotFound where that is nothing, or was erased.
 func LastShown(ctx context.Context, db *migrations.DB, workspace, channel, thread string) (Shown, error) {
 	s := Shown{Channel: channel}
 	var body string
 	var at int64
 	err := db.QueryRow(ctx, `SELECT turn, thread, messages, tokens, built_at FROM turn_contexts
-		WHERE workspace = $1 AND channel = $2 AND thread = $3 ORDER BY built_at DESC, turn DESC LIMIT 1`,
+		WHERE workspace = $1 AND channel = $2 AND ($3 = '' OR thread = $3) ORDER BY built_at DESC, turn DESC LIMIT 1`,
 		workspace, channel, thread).Scan(&s.Turn, &s.Thread, &body, &s.Tokens, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = memory.ErrNotFound

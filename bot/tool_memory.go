@@ -173,7 +173,7 @@ func memoryFailure(what string, err error) error {
 		}
 		return badArgument("several notes may be meant, say which by its id:%s", b.String())
 	}
-	for _, known := range []error{memory.ErrNotFound, memory.ErrScope, memory.ErrPlace, memory.ErrEmpty, memory.ErrTooLong} {
+	for _, known := range []error{memory.ErrNotFound, memory.ErrScope, memory.ErrPlace, memory.ErrEmpty, memory.ErrTooLong, memory.ErrOff, memory.ErrHeld} {
 		if errors.Is(err, known) {
 			return badArgument("I could not %s: %v", what, known)
 		}

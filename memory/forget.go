@@ -25,7 +25,7 @@ const maxCandidates = 10
 // those that it superseded, their words in the index, their texts in the ledger,
 // the message it was made from, and the messages in that message's channel and in
 // p's that quote it. which is the note's id, its text, or words that fit it alone.
-// Errors: ErrNotFound, ErrEmpty, *AmbiguousError (nothing is forgotten then).
+// Errors: ErrNotFound, ErrEmpty, ErrHeld, *AmbiguousError (nothing is forgotten then).
 //
 // Nothing of it is left in the file when Forget returns, but for a moment in
 // which another process reads: then Scrub finishes it.
@@ -142,6 +142,11 @@ func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
 		return Forgotten{}, fmt.Errorf("read what note %s superseded: %w", n.ID, err)
 	}
 	for _, old := range chain {
+		if kept, err := isHeld(tx, old.Workspace, old.Scope); err != nil {
+			return Forgotten{}, err
+		} else if kept {
+			return Forgotten{}, ErrHeld
+		}
 		sources, said, err := m.eraseNote(tx, p, old)
 		if err != nil {
 			return Forgotten{}, err

@@ -77,13 +77,20 @@ func clean(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// Deleted erases a message, seen before or not.
+// Deleted erases a message, seen before or not. Under legal hold its text stays,
+// shown to nobody, until the hold ends.
 func (m *Memory) Deleted(tx *migrations.Tx, workspace, channel, ts string) error {
-	err := eraseForReal(tx)
+	kept, err := isHeld(tx, workspace, scopeOf(channel))
+	if err == nil {
+		err = eraseForReal(tx)
+	}
+	if err == nil && kept {
+		_, err = tx.Exec(`UPDATE messages SET gone_at = $1 WHERE workspace = $2 AND channel = $3 AND ts = $4`, migrations.Micros(tx.Now()), workspace, channel, ts)
+	}
 	if err == nil {
 		_, err = tx.Exec(`INSERT INTO messages (workspace, channel, thread, ts, author, text, permalink, gone_at, said_at)
 			VALUES ($1, $2, '', $3, '', '', '', $4, $5)
-			ON CONFLICT (workspace, channel, ts) DO UPDATE SET text = '', permalink = '', edited_ts = '', gone_at = excluded.gone_at`,
+			ON CONFLICT (workspace, channel, ts) DO UPDATE SET text = '', permalink = '', edited_ts = '', gone_at = excluded.gone_at WHERE messages.gone_at = 0`,
 			workspace, channel, ts, migrations.Micros(tx.Now()), migrations.Micros(tsTime(ts)))
 	}
 	if err != nil {

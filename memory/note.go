@@ -93,7 +93,7 @@ func digest(text string) string {
 
 // Remember keeps a fact. The same text in the same scope is the note that is
 // there already; its expiry becomes the later of the two. Errors: ErrEmpty,
-// ErrTooLong, ErrScope, or ErrNotFound where the requester may not see the place.
+// ErrTooLong, ErrScope, ErrOff, or ErrNotFound where the requester may not see the place.
 func (m *Memory) Remember(ctx context.Context, p Place, n NewNote) (Note, error) {
 	var note Note
 	err := m.db.Write(ctx, func(tx *migrations.Tx) (err error) {
@@ -131,6 +131,9 @@ func newScope(tx *migrations.Tx, p Place, scope string) (string, error) {
 func (m *Memory) keep(tx *migrations.Tx, p Place, scope string, n NewNote) (Note, error) {
 	text, err := noteText(n.Text)
 	if err != nil {
+		return Note{}, err
+	}
+	if err := mayNote(tx, p.Workspace, scope); err != nil {
 		return Note{}, err
 	}
 	if err := eraseForReal(tx); err != nil {

@@ -11,7 +11,7 @@ import (
 type memoryContext struct {
 	storeFlags
 	workspaceFlag
-	Thread string `required:"" help:"The thread: CHANNEL/TS, or CHANNEL for what was asked outside threads." placeholder:"CHANNEL/TS"`
+	Thread string `required:"" help:"The thread: CHANNEL/TS, or CHANNEL for the newest there." placeholder:"CHANNEL/TS"`
 }
 
 // Help implements kong.HelpProvider.

@@ -230,7 +230,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	watch.Raise, watch.Logger = gate.Raise, o.Logger
 	gate.Monitor = monitor.New(a.DB, a.Ledger, watch)
 	a.gate = gate
-	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, KindOf: a.people.ChannelKind, Crash: o.Crash})
+	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, Keeps: a.keeps, KindOf: a.people.ChannelKind, Crash: o.Crash})
 	a.outbox = bot.NewOutbox(bot.OutboxOptions{
 		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
 		Home: a.Self.URL, LinkHosts: a.config.LinkHosts,
@@ -256,7 +256,7 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
 
 	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
-	commands := &handlers.Commands{DB: a.DB, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
+	commands := &handlers.Commands{DB: a.DB, Memory: a.Memory, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
 	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals}
 	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
 	a.runner.Handle(identity.TaskSponsor, 1, sponsors.Handle)
@@ -264,8 +264,10 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	cards := bot.ReviewCards{Notices: a.notices}
 	reviews.Roll, reviews.Show, reviews.More, reviews.Notice = a.people, cards.Show, cards.More, a.notices.Post
 	a.runner.Handle(identity.TaskReview, 1, reviews.Handle)
+	sweeper := &handlers.Sweeper{DB: a.DB, Memory: a.Memory, Logger: o.Logger}
+	a.runner.Handle(handlers.TaskSweep, 1, sweeper.Handle)
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
-	a.begin = append(a.begin, sponsors.Look, reviews.Look)
+	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look)
 	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Sponsors: sponsors, Logger: o.Logger}
 	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle, Command: commands.Handle, Form: forms.Handle}
 	a.http = bot.NewHTTP(bot.HTTPOptions{SigningSecret: a.config.SigningSecret, Self: self, Sinks: sinks, Logger: o.Logger})
@@ -298,6 +300,11 @@ func (a *App) fire(tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
 		Workspace: d.Workspace, Key: fmt.Sprintf("duty:%s:%s", d.ID, r.ID), Kind: bot.KindDuty, Channel: d.Channel, ChannelKind: d.ChannelKind,
 		User: d.Owner, Text: said, Duty: d.ID, Run: r.ID, At: tx.Now(),
 	})
+}
+
+// keeps reports whether memory keeps what is not for the agent.
+func (a *App) keeps(ctx context.Context, e bot.Event) (bool, error) {
+	return a.Memory.Keeps(ctx, e.Workspace, e.Channel, e.TS, e.Kind == bot.KindEdit || e.Kind == bot.KindDelete)
 }
 
 // observe has memory keep what is said in the conversations of the agent.
