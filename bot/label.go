@@ -44,7 +44,13 @@ func (d *Directory) author(ctx context.Context, workspace, user, team string) (l
 	if strings.HasPrefix(user, "B") {
 		return label.From(KindBot, user), nil
 	}
+	if strings.HasPrefix(user, "cli:") {
+		return label.Label{}, nil // who runs the agent
+	}
 	kind, err := d.RequesterKind(ctx, workspace, user, team)
+	if isRefusal(err) {
+		return label.From(KindOutsider, user), nil // Slack knows nobody of that id
+	}
 	if err != nil {
 		return label.Label{}, fmt.Errorf("look up author %s: %w", user, err)
 	}
@@ -123,7 +129,7 @@ func (d *Directory) hits(ctx context.Context, workspace string, hits []memory.Hi
 	var out label.Label
 	for _, h := range hits {
 		kind := ChannelDirect
-		if !strings.HasPrefix(h.Channel, "D") {
+		if h.Scope != memory.ScopeWorkspace && !strings.HasPrefix(h.Channel, "D") {
 			var err error
 			if kind, err = d.ChannelKind(ctx, workspace, h.Channel); isRefusal(err) {
 				kind = ChannelPrivate // that it is not shown now says nothing of what it was

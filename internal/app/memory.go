@@ -13,6 +13,8 @@ type memoryCommand struct {
 	List    memoryList    `cmd:"" help:"List notes."`
 	Export  memoryExport  `cmd:"" help:"Write every note as a Markdown file with front matter."`
 	Forget  memoryForget  `cmd:"" help:"Forget a note for good: row, history, index, and its text in the ledger."`
+	Import  memoryImport  `cmd:"" help:"Take notes in from Markdown files with front matter."`
+	Correct memoryCorrect `cmd:"" help:"Give a note another text; what it said stays in its history."`
 	Context memoryContext `cmd:"" help:"Show what the model was given last in a thread."`
 	Brief   memoryBrief   `cmd:"" help:"Say where a thread stands: goal, decided, done, open, waiting."`
 }

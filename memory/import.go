@@ -1,0 +1,246 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"deskmate/migrations"
+)
+
+// frontMatter is what stands above the text of a note's file, as Markdown writes it.
+type frontMatter struct {
+	ID           string        `yaml:"id"`
+	Workspace    string        `yaml:"workspace"`
+	Scope        string        `yaml:"scope"`
+	Author       string        `yaml:"author"`
+	Channel      string        `yaml:"channel"`
+	TS           string        `yaml:"ts"`
+	Permalink    string        `yaml:"permalink"`
+	Version      int64         `yaml:"version"`
+	CreatedAt    string        `yaml:"created_at"`
+	UpdatedAt    string        `yaml:"updated_at"`
+	ExpiresAt    string        `yaml:"expires_at"`
+	SupersededBy string        `yaml:"superseded_by"`
+	History      []fileVersion `yaml:"history"`
+}
+
+type fileVersion struct {
+	Version int64  `yaml:"version"`
+	Author  string `yaml:"author"`
+	At      string `yaml:"at"`
+	Text    string `yaml:"text"`
+}
+
+// ParseMarkdown reads a note back from the form that Entry.Markdown gives. A file
+// written by hand needs a scope and a text; without an id it is a new note.
+func ParseMarkdown(data []byte) (Entry, error) {
+	rest, ok := bytes.CutPrefix(data, []byte("---\n"))
+	head, text, closed := bytes.Cut(rest, []byte("\n---\n"))
+	if !ok || !closed {
+		return Entry{}, errors.New("it does not begin with front matter between two lines of ---")
+	}
+	var f frontMatter
+	in := yaml.NewDecoder(bytes.NewReader(head))
+	in.KnownFields(true)
+	if err := in.Decode(&f); err != nil {
+		return Entry{}, fmt.Errorf("front matter: %w", err)
+	}
+	body := strings.TrimSuffix(strings.TrimPrefix(string(text), "\n"), "\n")
+	said, err := noteText(body)
+	if err != nil {
+		return Entry{}, fmt.Errorf("text: %w", err)
+	}
+	if f.Scope != ScopeWorkspace && (scopePlace(f.Scope) == "" || scopeOf(scopePlace(f.Scope)) != f.Scope) {
+		return Entry{}, fmt.Errorf("scope: must be workspace, channel:C… or dm:D…, not %q", f.Scope)
+	}
+	e := Entry{Note: Note{ID: f.ID, Workspace: f.Workspace, Scope: f.Scope, Text: said, Author: f.Author, Channel: f.Channel, TS: f.TS, Permalink: f.Permalink,
+		Version: max(f.Version, 1), SupersededBy: f.SupersededBy}}
+	for name, at := range map[string]struct {
+		text string
+		to   *time.Time
+	}{"created_at": {f.CreatedAt, &e.CreatedAt}, "updated_at": {f.UpdatedAt, &e.UpdatedAt}, "expires_at": {f.ExpiresAt, &e.ExpiresAt}} {
+		if *at.to, err = parseStamp(at.text); err != nil {
+			return Entry{}, fmt.Errorf("%s: must be a time such as 2026-11-24T09:30:00Z, not %q", name, at.text)
+		}
+	}
+	for i, v := range f.History {
+		at, err := parseStamp(v.At)
+		if err != nil || v.Version != int64(i+1) || v.Version >= e.Version {
+			return Entry{}, fmt.Errorf("history: version %d is out of order, or its time is none", v.Version)
+		}
+		e.History = append(e.History, Version{v.Version, v.Text, v.Author, at})
+	}
+	if int64(len(e.History)) != e.Version-1 {
+		return Entry{}, fmt.Errorf("history: version %d needs the %d before it", e.Version, e.Version-1)
+	}
+	return e, nil
+}
+
+func parseStamp(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	return time.Parse(time.RFC3339Nano, s)
+}
+
+// Imported counts what an import did, or would do.
+type Imported struct {
+	New       int `json:"new"`
+	Corrected int `json:"corrected"` // text, expiry or supersession changed
+	Unchanged int `json:"unchanged"`
+}
+
+// ErrElsewhere: the note belongs to another workspace.
+var ErrElsewhere = errors.New("the note belongs to another workspace")
+
+// Import takes notes in: all of them, or with an error none. A note that is known
+// gets the text, the expiry and the supersession of the entry, what it said before
+// stays in its history; one that is not known is kept as it stands. by names the
+// operator in the ledger. With dry nothing is changed.
+//
+// A note that was forgotten is not known any more: its file brings it back.
+func (m *Memory) Import(ctx context.Context, workspace string, all []Entry, by string, dry bool) (Imported, error) {
+	var did Imported
+	err := m.db.Write(ctx, func(tx *migrations.Tx) error {
+		did = Imported{}
+		if err := eraseForReal(tx); err != nil {
+			return err
+		}
+		for _, e := range all {
+			if err := m.takeIn(tx, workspace, e, by, &did); err != nil {
+				return fmt.Errorf("note %s: %w", first(e.ID, "without id"), err)
+			}
+		}
+		if dry {
+			return errDry
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errDry) {
+		return Imported{}, fmt.Errorf("import notes: %w", err)
+	}
+	return did, nil
+}
+
+// errDry takes a dry run back.
+var errDry = errors.New("dry run")
+
+func (m *Memory) takeIn(tx *migrations.Tx, workspace string, e Entry, by string, did *Imported) error {
+	if e.Workspace != "" && e.Workspace != workspace {
+		return ErrElsewhere
+	}
+	e.Workspace = workspace
+	p := Place{Workspace: workspace, Channel: first(e.Channel, scopePlace(e.Scope)), Requester: by}
+	found, err := scanNotes(tx.Query(`SELECT `+noteColumns+` FROM notes n WHERE n.id = $1`, e.ID))
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		did.New++
+		return m.insertEntry(tx, p, e)
+	}
+	old := found[0]
+	if old.Workspace != workspace {
+		return ErrElsewhere
+	}
+	if old.Scope != e.Scope {
+		return fmt.Errorf("its scope is %s and cannot become %s: forget it and make a new one", old.Scope, e.Scope)
+	}
+	if old.Text == e.Text && old.ExpiresAt.Equal(e.ExpiresAt) && old.SupersededBy == e.SupersededBy {
+		did.Unchanged++
+		return nil
+	}
+	did.Corrected++
+	if old.Text != e.Text {
+		if old, err = m.rewrite(tx, p, old, e.Text); err != nil {
+			return err
+		}
+	}
+	if old.ExpiresAt.Equal(e.ExpiresAt) && old.SupersededBy == e.SupersededBy {
+		return nil
+	}
+	old.ExpiresAt = e.ExpiresAt
+	if _, err := m.record(tx, p, "note.imported", old, "", map[string]string{"superseded_by": e.SupersededBy}); err != nil {
+		return err
+	}
+	_, err = tx.Exec(`UPDATE notes SET expires_at = $1, superseded_by = $2 WHERE seq = $3`, migrations.Micros(e.ExpiresAt), e.SupersededBy, old.seq)
+	return err
+}
+
+func (m *Memory) insertEntry(tx *migrations.Tx, p Place, e Entry) error {
+	n := e.Note
+	if n.ID == "" {
+		n.ID = migrations.NewID("n_")
+	}
+	if same, err := sameNote(tx, n.Workspace, n.Scope, n.Text); err == nil && n.SupersededBy == "" {
+		return fmt.Errorf("note %s says the same in %s already", same.ID, n.Scope)
+	} else if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	n.Author, n.Channel = first(n.Author, p.Requester), first(n.Channel, p.Channel)
+	for _, at := range []*time.Time{&n.CreatedAt, &n.UpdatedAt} {
+		if at.IsZero() {
+			*at = tx.Now()
+		}
+	}
+	seq, err := m.record(tx, p, "note.imported", n, n.Text, nil)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO notes (id, workspace, scope, place, text, digest, author, channel, ts, permalink, version, superseded_by, ledger_seq, created_at, updated_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		n.ID, n.Workspace, n.Scope, scopePlace(n.Scope), n.Text, digest(n.Text), n.Author, n.Channel, n.TS, n.Permalink, n.Version, n.SupersededBy,
+		seq, migrations.Micros(n.CreatedAt), migrations.Micros(n.UpdatedAt), migrations.Micros(n.ExpiresAt))
+	if err != nil {
+		return fmt.Errorf("insert: %w", err)
+	}
+	for _, v := range e.History {
+		old := n
+		old.Version = v.Version
+		seq, err := m.record(tx, p, "note.imported", old, v.Text, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`INSERT INTO note_versions (note, version, text, author, ledger_seq, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+			n.ID, v.Version, v.Text, v.Author, seq, migrations.Micros(v.At)); err != nil {
+			return fmt.Errorf("keep version %d: %w", v.Version, err)
+		}
+	}
+	return nil
+}
+
+// CorrectAs is Correct for those who run the agent: any note, by its id. by names
+// the operator in the ledger.
+func (m *Memory) CorrectAs(ctx context.Context, workspace, id, text, by string) (Note, error) {
+	var note Note
+	err := m.db.Write(ctx, func(tx *migrations.Tx) error {
+		found, err := scanNotes(tx.Query(`SELECT `+noteColumns+` FROM notes n WHERE n.workspace = $1 AND n.id = $2 AND n.superseded_by = ''`, workspace, id))
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return ErrNotFound
+		}
+		if text, err = noteText(text); err != nil {
+			return err
+		}
+		if note = found[0]; note.Text == text {
+			return nil
+		}
+		if same, err := sameNote(tx, workspace, note.Scope, text); err == nil && same.ID != note.ID {
+			return fmt.Errorf("note %s says that already", same.ID)
+		}
+		note, err = m.rewrite(tx, Place{Workspace: workspace, Channel: note.Channel, Requester: by}, note, text)
+		return err
+	})
+	if err != nil {
+		return Note{}, fmt.Errorf("correct note %s: %w", id, err)
+	}
+	return note, nil
+}
