@@ -31,7 +31,7 @@ const (
 	benchChannels = 500
 )
 
-// benchWorld has 100,000 messages of 12 words on average in 200 channels, half of
+// benchWorld has a million messages of 12 words on average in 500 channels, half of
 // them public, in threads of ten.
 func benchWorld(b *testing.B, r *rand.Rand, word func() string) *world {
 	w := newWorld(b)
