@@ -51,6 +51,7 @@ var examples = []struct{ tool, text string }{
 	{"duty_create", "`every weekday at 9:30 post stand-up time`, `remind me tomorrow at 9 to call the bank`, `in 20 minutes say tea is ready`"},
 	{"duty_list", "`list duties`; `pause`, `resume`, `run` or `delete duty d_…`"},
 	{"read_thread", "`summarise this thread`"},
+	{"brief", "`brief me on this thread`, `what is @Ben working on?`"},
 	{"read_channel", "`read #general`, `summarise #general`"},
 	{"post", "`post in #general: the build is green`"},
 	{"dm", "`tell @Ben that lunch is here`"},

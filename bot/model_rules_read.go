@@ -76,7 +76,7 @@ func (a ask) rules() []rule {
 		return []rule{ask.calling, ask.noting, ask.forgetting, ask.duties, ask.reminding, ask.summary, ask.question}
 	}
 	return []rule{ask.calling, ask.manners, ask.itself, ask.noting, ask.forgetting, ask.duties, ask.reminding,
-		ask.later, ask.summary, ask.reading, ask.changing, ask.posting, ask.direct, ask.reacting, ask.question, ask.saying}
+		ask.later, ask.summary, ask.handing, ask.reading, ask.changing, ask.posting, ask.direct, ask.reacting, ask.question, ask.saying}
 }
 
 // lines handles "request, newline, request". Lines that are no requests by

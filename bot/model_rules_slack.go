@@ -21,6 +21,7 @@ var (
 	readForm  = regexp.MustCompile(`(?i)^(?:read|show(?:\s+me)?|get|fetch)\s+(?:(?:the|me)\s+)*(?:(?:last|latest|newest|recent|most\s+recent)\s+)?(?:(\d{1,6})\s+)?(?:(?:messages?|posts?)\s+)?(?:(?:in|from|of|on)\s+)?(?:channel\s+)?(` + rChannel + `|this\s+channel|(?:this|the)\s+thread)[.!? ]*$`)
 	sumForm   = regexp.MustCompile(`(?is)^(?:summari[sz]e|sum\s+up|summary|recap|tl;?dr|(?:give|show|write)(?:\s+(?:me|us))?\s+(?:an?|the)\s+(?:short\s+|brief\s+)?(?:summary|recap|tl;?dr)|catch\s+(?:me|us)\s+up|what\s+did\s+(?:i|we)\s+miss|what(?:['’]s|\s+is)\s+(?:new|happening|going\s+on)|what\s+happened)\b\s*(.*?)[.!? ]*$`)
 	sumPlace  = regexp.MustCompile(`(?i)^(?:(?:of|on|in|from|for|with|about|what\s+(?:was\s+said|happened)\s+in|what\s+we\s+(?:said|discussed)\s+in)\s+)*(?:(?:the|this|our)\s+)?(?:(?:channel|whole|entire)\s+)*(` + rChannel + `|channel|thread|conversation|discussion|above|here|it|so\s+far)?(?:\s+so\s+far|\s+above|\s+here|\s+for\s+(?:me|us)|\s+please)*$`)
+	briefForm = regexp.MustCompile(`(?i)^(?:(?:brief\s+(?:me|us)|(?:write|give)(?:\s+(?:me|us))?\s+(?:an?\s+|the\s+)?(?:brief|handoff|handover|hand-over)(?:\s+notes?)?|where\s+(?:do|are)\s+we(?:\s+stand)?|what\s+is\s+the\s+(?:state|status)|handoff\s+notes|(?:brief|handoff|handover))(?:\s+(?:on|of|for|about|with|in))?(?:\s+(?:(?:this|the)\s+thread|it|this|here|(` + rPerson + `)(?:['’]s\s+(?:work|threads))?))?|what\s+is\s+(` + rPerson + `)\s+working\s+on)[.!? ]*$`)
 	sayForm   = regexp.MustCompile(`(?is)^(?:(?:say|repeat)\b|(?:reply|answer)\s+with\b|(?:post|reply|answer|write)\s*:)\s*:?\s*(.+)$|^(?:post|write)\s+(["'“„«].+)$`)
 	someone   = regexp.MustCompile(`(?i)^(?:me|us|you|him|her|them|it|everyone|everybody|the|a|an|all|what|who|when|where|why|how|about|if|whether)$`)
 	slackTS   = regexp.MustCompile(`\s*\(ts [0-9.]+\)`)
@@ -44,6 +45,26 @@ func (a ask) summary() (intent, bool) {
 		return does(use("read_channel", "channel", "here", "limit", "100"), word)
 	}
 	return does(use("read_thread"), word)
+}
+
+// handing is "brief me on this thread" and "what is @Ben working on?".
+func (a ask) handing() (intent, bool) {
+	m := briefForm.FindStringSubmatch(a.text)
+	if m == nil || someone.MatchString(m[1]+m[2]) {
+		return intent{}, false
+	}
+	if who := m[1] + m[2]; who != "" {
+		return does(use(ToolBrief, "person", who), briefed)
+	}
+	return does(use(ToolBrief), briefed)
+}
+
+// briefed gives a result to people as it is, or why there is none.
+func briefed(result string) string {
+	if why, failed := failureWords(result); failed {
+		return why
+	}
+	return result
 }
 
 // reading is "read #channel" and "show me the last 5 messages in #channel".
@@ -103,7 +124,7 @@ func (a ask) reacting() (intent, bool) {
 	if m == nil {
 		return intent{}, false
 	}
-	return does(use("react", "name", strings.ToLower(m[1]+m[2]+m[3])), asTold)
+	return does(use("react", "name", strings.ToLower(m[1]+m[2]+m[3])), briefed)
 }
 
 // changing is "update message 1700000000.000100 to: X".

@@ -13,7 +13,7 @@ import (
 func everyTool() []ToolDef {
 	var defs []ToolDef
 	for _, n := range []string{"remember", "recall", "forget", "duty_create", "duty_list", "duty_pause", "duty_resume", "duty_delete",
-		"duty_run", "read_thread", "read_channel", "post", "reply", "update", "react", "dm", "who_am_i", "what_can_you_do"} {
+		"duty_run", "read_thread", "brief", "read_channel", "post", "reply", "update", "react", "dm", "who_am_i", "what_can_you_do"} {
 		defs = append(defs, ToolDef{Name: n, Schema: json.RawMessage(`{"type":"object"}`)})
 	}
 	return defs
@@ -219,6 +219,11 @@ func TestRulesUnderstandSlack(t *testing.T) {
 		{"what happened in <#C0GENERAL|general>?", `read_channel {"channel":"<#C0GENERAL|general>","limit":"100"}`},
 		{"summarise this channel", `read_channel {"channel":"here","limit":"100"}`},
 		{"catch me up on #eng", `read_channel {"channel":"#eng","limit":"100"}`},
+		{"brief me on this thread", `brief {}`},
+		{"where do we stand?", `brief {}`},
+		{"write handoff notes", `brief {}`},
+		{"brief me on <@U0BEN>", `brief {"person":"<@U0BEN>"}`},
+		{"what is <@U0BEN> working on?", `brief {"person":"<@U0BEN>"}`},
 		{"read #general", `read_channel {"channel":"#general"}`},
 		{"show me the last 5 messages in #eng", `read_channel {"channel":"#eng","limit":"5"}`},
 		{"read the last 5000 messages of #eng", `read_channel {"channel":"#eng","limit":"100"}`},

@@ -122,7 +122,13 @@ func (t memoryTool) recall(ctx context.Context, c Call) (identity.Result, error)
 	if err := c.decode(&a); err != nil {
 		return identity.Result{}, err
 	}
-	found, hits, err := t.memory.RecallFrom(ctx, c.Place, a.Query, 1500)
+	asking := map[memory.Source]bool{} // what is asked is no answer
+	for _, s := range c.Turn.Steps {
+		if s.Event != nil {
+			asking[memory.Source{Channel: s.Event.Channel, TS: s.Event.TS}] = true
+		}
+	}
+	found, hits, err := t.memory.RecallBeside(ctx, c.Place, a.Query, 1500, asking)
 	if err != nil {
 		return identity.Result{}, fmt.Errorf("recall: %w", err)
 	}

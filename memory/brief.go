@@ -54,6 +54,9 @@ func (b Brief) Sources() []Hit {
 	return all
 }
 
+// addressee is a mention at the beginning of a message.
+var addressee = regexp.MustCompile(`^<@[UW][A-Z0-9]+>[\s,:]*`)
+
 var (
 	sentenceEnd = regexp.MustCompile(`[.!?]+(?:\s+|$)|\n+`)
 	decided     = regexp.MustCompile(`(?i)\b(?:decided|decision|agreed|let['’]s|going\s+with|go\s+with|settled|approved|it\s+is\s+final|we(?:['’]ll|\s+will)|we\s+are\s+going\s+to|the\s+plan\s+is)\b`)
@@ -86,6 +89,7 @@ func extract(all []Message) Brief {
 			line := lineOf(msg, s)
 			if b.Goal.TS == "" && n == 0 {
 				b.Goal = line
+				b.Goal.Text = strings.TrimSpace(addressee.ReplaceAllString(line.Text, ""))
 			}
 			switch {
 			case strings.HasSuffix(s, "?"):
@@ -126,7 +130,7 @@ func isAnswered(later []Message, who, question string) bool {
 		if msg.Author == who || strings.HasSuffix(strings.TrimSpace(msg.Text), "?") {
 			continue
 		}
-		if i == 0 && len(msg.Text) <= 60 {
+		if i == 0 && len(msg.Text) <= 60 && !addressee.MatchString(msg.Text) {
 			return true
 		}
 		for _, w := range words(msg.Text) {
@@ -242,6 +246,9 @@ func (m *Memory) Say(ctx context.Context, workspace string, b Brief) (string, er
 		if len(part.lines) == 0 || part.lines[0].TS == "" {
 			continue
 		}
+		if s.Len() > 0 {
+			s.WriteString("\n")
+		}
 		fmt.Fprintf(&s, "**%s:**\n", part.title)
 		for _, l := range part.lines {
 			who, err := names.person(ctx, l.Author)
@@ -256,7 +263,7 @@ func (m *Memory) Say(ctx context.Context, workspace string, b Brief) (string, er
 		}
 	}
 	if b.LeftOut {
-		s.WriteString("Something was left out: it may not be shown here.\n")
+		s.WriteString("\nSomething was left out: it may not be shown here.\n")
 	}
 	return s.String(), nil
 }
