@@ -112,6 +112,8 @@ type Memory struct {
 	db      *migrations.DB
 	ledger  *ledger.Ledger
 	erasers []func(tx *migrations.Tx, f Forgotten) error
+
+	embedder Embedder // nil: words alone
 }
 
 // New returns the memory kept in db, which records its changes in l. Each eraser

@@ -59,12 +59,28 @@ const (
 // the asking, not an answer, and is left out.
 func (m *Memory) Search(ctx context.Context, p Place, text string, limit int) ([]Hit, error) {
 	var hits []Hit
+	meaning := m.meaning(ctx, text)
 	err := m.db.Read(ctx, func(tx *migrations.Tx) error {
-		g, err := gather(tx, p, text)
+		like := map[int64]float64{}
+		if meaning != nil {
+			var err error
+			if like, err = likest(tx, p, m.embedder.Model(), meaning); err != nil {
+				return err
+			}
+		}
+		g, err := gather(tx, p, text, like)
 		if err != nil {
 			return err
 		}
-		hits = rank(g.rows, g.q, g.people, tx.Now(), min(limit, maxHits))
+		if meaning == nil {
+			hits = rank(g.rows, g.q, g.people, tx.Now(), min(limit, maxHits))
+			return nil
+		}
+		by := map[Source]float64{}
+		for _, r := range g.rows {
+			by[likeKey(r.hit)] = like[r.id]
+		}
+		hits = fuse(rank(g.rows, g.q, g.people, tx.Now(), len(g.rows)), by, min(limit, maxHits))
 		return nil
 	})
 	if err != nil {
@@ -80,7 +96,8 @@ type gathered struct {
 	people []string
 }
 
-func gather(tx *migrations.Tx, p Place, text string) (gathered, error) {
+// gather finds them by words; like are rows that are to be among them.
+func gather(tx *migrations.Tx, p Place, text string, like map[int64]float64) (gathered, error) {
 	q := parse(text)
 	named, err := namedIn(tx, p.Workspace, q)
 	if err != nil {
@@ -103,6 +120,11 @@ func gather(tx *migrations.Tx, p Place, text string) (gathered, error) {
 	}
 	if err != nil {
 		return gathered{}, err
+	}
+	for id := range like {
+		if _, known := score[id]; !known {
+			score[id] = 0
+		}
 	}
 	found, err := load(tx, p, score, named)
 	if err != nil {

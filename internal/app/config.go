@@ -29,6 +29,7 @@ type Config struct {
 	OpenAIKey      string
 	OpenAIURL      string // "" is the provider's own
 	Model          string
+	EmbeddingModel string // "" for no vectors
 	ModelFallbacks []string
 
 	VaultKeyFile string   // "" is beside the database
@@ -103,6 +104,8 @@ var settings = []setting{
 		}},
 	{name: "model", env: "DESKMATE_MODEL", expects: "a model name that the server knows", help: "model to use; without key and URL the built-in rules answer",
 		set: func(c *Config, v string) error { c.Model = v; return nil }},
+	{name: "embedding_model", env: "DESKMATE_EMBEDDING_MODEL", expects: "an embedding model that the server knows", help: "model for vectors beside the index of memory; without one words alone find",
+		set: func(c *Config, v string) error { c.EmbeddingModel = v; return nil }},
 	{name: "model_fallbacks", env: "DESKMATE_MODEL_FALLBACKS", expects: "model names, separated by commas", help: "models to try when the first one fails",
 		set: func(c *Config, v string) error {
 			for _, m := range strings.Split(v, ",") {

@@ -15,6 +15,7 @@ type memoryCommand struct {
 	Forget  memoryForget  `cmd:"" help:"Forget a note for good: row, history, index, and its text in the ledger."`
 	Import  memoryImport  `cmd:"" help:"Take notes in from Markdown files with front matter."`
 	Correct memoryCorrect `cmd:"" help:"Give a note another text; what it said stays in its history."`
+	Vectors memoryVectors `cmd:"" help:"Say how far the vectors of an embedding model are filled in."`
 	Context memoryContext `cmd:"" help:"Show what the model was given last in a thread."`
 	Brief   memoryBrief   `cmd:"" help:"Say where a thread stands: goal, decided, done, open, waiting."`
 }

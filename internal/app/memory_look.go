@@ -99,3 +99,32 @@ func (c *memoryBrief) Run(r *run) error {
 		return err
 	})
 }
+
+type memoryVectors struct {
+	storeFlags
+	workspaceFlag
+	Model string `required:"" help:"The embedding model, as DESKMATE_EMBEDDING_MODEL names it." placeholder:"MODEL"`
+}
+
+// Help implements kong.HelpProvider.
+func (memoryVectors) Help() string {
+	return "They are filled in while deskmate serve runs, the newest first. Example: deskmate memory vectors --model nomic-embed-text"
+}
+
+func (c *memoryVectors) Run(r *run) error {
+	return c.with(r, func(s *Store) error {
+		workspace, err := only(r, s, c.Workspace)
+		if err != nil {
+			return err
+		}
+		p, err := s.Memory.Vectors(r, workspace, c.Model)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(r.Out, p)
+		}
+		_, err = fmt.Fprintf(r.Out, "%d of %s have a vector of %s.\n", p.Filled, plural(p.Total, "text"), p.Model)
+		return err
+	})
+}

@@ -174,7 +174,11 @@ func New(ctx context.Context, c Config, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.wire(model, watch, o)
+	embedder, err := chooseEmbedder(c)
+	if err != nil {
+		return nil, err
+	}
+	a.wire(model, embedder, watch, o)
 	err = a.DB.Write(ctx, func(tx *migrations.Tx) error {
 		for _, wake := range a.begin {
 			if err := wake(tx, a.Self.Workspace); err != nil {
@@ -215,7 +219,7 @@ func whoAmI(ctx context.Context, api *bot.API, log zerolog.Logger) (bot.Self, er
 }
 
 // wire makes the parts and joins them.
-func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
+func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Config, o Options) {
 	self := func(workspace string) (bot.Self, bool) { return a.Self, workspace == a.Self.Workspace }
 	a.people = bot.NewDirectory(a.api, bot.DirectoryOptions{Clock: o.Clock, Self: a.Self.User, SavePerson: a.savePerson, SaveChannel: a.saveChannel})
 	reader := bot.NewReader(a.api)
@@ -264,6 +268,12 @@ func (a *App) wire(model bot.Model, watch monitor.Config, o Options) {
 	cards := bot.ReviewCards{Notices: a.notices}
 	reviews.Roll, reviews.Show, reviews.More, reviews.Notice = a.people, cards.Show, cards.More, a.notices.Post
 	a.runner.Handle(identity.TaskReview, 1, reviews.Handle)
+	if embedder != nil {
+		a.Memory.Embed(embedder)
+		filler := &handlers.Filler{DB: a.DB, Memory: a.Memory, Logger: o.Logger}
+		a.runner.Handle(handlers.TaskVectors, 1, filler.Handle)
+		a.begin = append(a.begin, filler.Look)
+	}
 	sweeper := &handlers.Sweeper{DB: a.DB, Memory: a.Memory, Logger: o.Logger}
 	a.runner.Handle(handlers.TaskSweep, 1, sweeper.Handle)
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}

@@ -126,6 +126,7 @@ type Server struct {
 func New(h Handler, o Options) *Server {
 	s := &Server{mux: http.NewServeMux(), options: o, answer: h}
 	s.mux.HandleFunc("POST /v1/chat/completions", s.complete)
+	s.mux.HandleFunc("POST /v1/embeddings", s.embeddings)
 	s.mux.HandleFunc("GET /v1/models", s.models)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "not_found", "there is no "+r.Method+" "+r.URL.Path+" here")
