@@ -54,7 +54,7 @@ var keepers = map[string]func(file string) bool{
 	"github.com/slack-go/slack": func(f string) bool {
 		return strings.HasPrefix(f, "bot/slack") || strings.HasPrefix(f, "handlers/") || strings.HasPrefix(f, "internal/slacksim/")
 	},
-	"github.com/sashabaranov/go-openai": func(f string) bool { return f == "bot/model_openai.go" },
+	"github.com/sashabaranov/go-openai": func(f string) bool { return strings.HasPrefix(f, "bot/model_openai") },
 	"github.com/cedar-policy/cedar-go":  func(f string) bool { return strings.HasPrefix(f, "identity/policy/") },
 	"github.com/modelcontextprotocol/go-sdk": func(f string) bool {
 		return strings.HasPrefix(f, "connection/mcp/") || strings.HasPrefix(f, "internal/tracker/")
