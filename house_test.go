@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"identity/label":    {},
 	"identity":          {"identity/label", "identity/budget", "migrations", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "scheduler/task"},
 	"memory":            {"migrations", "identity/ledger", "scheduler/task"},
-	"scheduler":         {"migrations", "identity/ledger", "scheduler/task"},
+	"scheduler":         {"migrations", "identity/label", "identity/ledger", "scheduler/task"},
 	"connection/auth":   {},
 	"connection/web":    {},
 	"connection/egress": {},

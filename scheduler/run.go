@@ -29,6 +29,15 @@ func (s *Scheduler) Handle(ctx context.Context, lease *task.Lease) (task.Result,
 		if err != nil {
 			return err
 		}
+		if d.State == StatePaused && !d.PausedUntil.IsZero() {
+			if again = d.PausedUntil; again.After(tx.Now()) {
+				return nil
+			}
+			if d, err = s.changeTx(tx, id, "system", "resumed", nil, resume); err != nil {
+				return err
+			}
+			again = time.Time{}
+		}
 		if d.State != StateActive || d.NextAt.IsZero() {
 			return nil
 		}
@@ -111,9 +120,9 @@ func (s *Scheduler) run(tx *migrations.Tx, d Duty, r Run, request string) error 
 	if r.State == RunSkipped {
 		r.Ended = tx.Now()
 	}
-	res, err := tx.Exec(`INSERT INTO runs (id, duty, due_at, request, missed, state, created_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	res, err := tx.Exec(`INSERT INTO runs (id, duty, due_at, request, missed, state, cause, created_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT DO NOTHING`,
-		r.ID, d.ID, migrations.Micros(r.DueAt), nullable(request), r.Missed, r.State, migrations.Micros(tx.Now()), migrations.Micros(r.Ended))
+		r.ID, d.ID, migrations.Micros(r.DueAt), nullable(request), r.Missed, r.State, r.Cause, migrations.Micros(tx.Now()), migrations.Micros(r.Ended))
 	if err != nil {
 		return fmt.Errorf("record run: %w", err)
 	}
@@ -134,6 +143,23 @@ func (s *Scheduler) run(tx *migrations.Tx, d Duty, r Run, request string) error 
 		return errors.New("nobody is there to do the work")
 	}
 	return s.fire(tx, d, r)
+}
+
+// SetOff runs a duty because of something other than the clock. request names what
+// happened: the same one sets it off once. cause goes with the run, as JSON. A duty
+// that is not active is not set off.
+func (s *Scheduler) SetOff(tx *migrations.Tx, d Duty, request, cause string) error {
+	if d.State != StateActive {
+		return nil
+	}
+	at, err := freeInstant(tx, d.ID)
+	if err != nil {
+		return err
+	}
+	if err := s.run(tx, d, Run{DueAt: at, State: RunDue, Cause: cause}, request); err != nil {
+		return fmt.Errorf("set off duty %s: %w", d.ID, err)
+	}
+	return nil
 }
 
 // RunNow runs a duty once at once, whatever its schedule, for the request named
@@ -203,7 +229,8 @@ func (s *Scheduler) Ended(tx *migrations.Tx, run, turn, failed string) error {
 
 // Runs gives the newest runs of a duty, newest first.
 func (s *Scheduler) Runs(ctx context.Context, duty string, limit int) ([]Run, error) {
-	rows, err := s.db.Query(ctx, `SELECT id, duty, due_at, missed, state, turn, error, ended_at FROM runs WHERE duty = $1 ORDER BY due_at DESC LIMIT $2`, duty, limit)
+	rows, err := s.db.Query(ctx, `SELECT id, duty, due_at, missed, state, turn, error, said, cause, tokens, cost, created_at, ended_at
+		FROM runs WHERE duty = $1 ORDER BY due_at DESC LIMIT $2`, duty, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list runs of duty %s: %w", duty, err)
 	}
@@ -211,11 +238,12 @@ func (s *Scheduler) Runs(ctx context.Context, duty string, limit int) ([]Run, er
 	var all []Run
 	for rows.Next() {
 		var r Run
-		var due, ended int64
-		if err := rows.Scan(&r.ID, &r.Duty, &due, &r.Missed, &r.State, &r.Turn, &r.Error, &ended); err != nil {
+		var due, begun, ended int64
+		var said bool
+		if err := rows.Scan(&r.ID, &r.Duty, &due, &r.Missed, &r.State, &r.Turn, &r.Error, &said, &r.Cause, &r.Tokens, &r.Cost, &begun, &ended); err != nil {
 			return nil, fmt.Errorf("list runs of duty %s: %w", duty, err)
 		}
-		r.DueAt, r.Ended = migrations.Time(due), migrations.Time(ended)
+		r.DueAt, r.Begun, r.Ended, r.Quiet = migrations.Time(due), migrations.Time(begun), migrations.Time(ended), !said
 		all = append(all, r)
 	}
 	if err := rows.Err(); err != nil {

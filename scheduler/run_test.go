@@ -401,11 +401,11 @@ func TestHistory(t *testing.T) {
 		t.Fatalf("runs %+v, %v; want 2", runs, err)
 	}
 	for _, r := range runs {
-		want := Run{ID: r.ID, Duty: d.ID, DueAt: r.DueAt, State: RunDone, Turn: r.Turn, Ended: r.Ended}
+		want := Run{ID: r.ID, Duty: d.ID, DueAt: r.DueAt, State: RunDone, Turn: r.Turn, Begun: r.Begun, Ended: r.Ended}
 		if r.Turn == "t_ill" {
 			want.State, want.Error = RunFailed, "the model did not answer"
 		}
-		if r != want || r.Ended.IsZero() {
+		if r != want || r.Ended.IsZero() || r.Begun.IsZero() {
 			t.Errorf("run %+v, want %+v with a time of ending", r, want)
 		}
 	}

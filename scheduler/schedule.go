@@ -15,6 +15,11 @@ type Schedule struct {
 	Cron string    // five fields, or a descriptor such as @daily; "" for once
 	TZ   string    // IANA zone of the local times
 	At   time.Time // for once
+
+	Every int       // of the days, weeks or months that Cron names, only each n-th counts, from From on; 0 and 1: all
+	Unit  string    // "day", "week", "month": what Every counts; "" where Every is 0
+	From  time.Time // not before; anchors Every
+	Until time.Time // not after; zero: without end
 }
 
 const (

@@ -14,7 +14,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
+	"maps"
+	"reflect"
 	"time"
 
 	"deskmate/identity/ledger"
@@ -25,33 +26,14 @@ import (
 // TaskDuty is the kind of the tasks of duties.
 const TaskDuty = "duty"
 
-// Kinds of a duty.
-const (
-	KindSchedule = "schedule" // again and again
-	KindOnce     = "once"
-)
-
 // States of a run.
 const (
-	RunDue     = "due" // handed on
+	RunWaiting = "waiting" // for the run before it to end
+	RunDue     = "due"     // handed on
 	RunDone    = "done"
 	RunFailed  = "failed"
-	RunSkipped = "skipped" // missed, and not made up for
-)
-
-// States of a duty.
-const (
-	StateActive  = "active"
-	StatePaused  = "paused"
-	StateDone    = "done" // a single one that has run
-	StateDeleted = "deleted"
-)
-
-// What becomes of due times that were missed while nobody ran.
-const (
-	CatchUpSkip = "skip" // nothing
-	CatchUpOnce = "once" // one run for all of them
-	CatchUpAll  = "all"  // a run for each, the newest mostCatchUp
+	RunSkipped = "skipped" // missed, and not made up for; Error says why
+	RunStopped = "stopped" // at a human's word, or for the run after it
 )
 
 const (
@@ -62,42 +44,10 @@ const (
 	// many.
 	mostMissed = 10_000
 	day        = 24 * time.Hour
-	// mostPrompt and mostTitle bound what a duty says, in bytes.
-	mostPrompt = 4000
-	mostTitle  = 120
 )
 
 // ErrNoDuty means that there is no such duty here.
 var ErrNoDuty = errors.New("there is no such duty")
-
-// Duty is a standing responsibility.
-type Duty struct {
-	ID          string    `json:"id"`
-	Workspace   string    `json:"workspace"`
-	Kind        string    `json:"kind"`
-	Title       string    `json:"title"`
-	Prompt      string    `json:"prompt"` // what to do, in plain words
-	Schedule    Schedule  `json:"-"`
-	When        string    `json:"when"`    // Schedule in words
-	NextAt      time.Time `json:"next_at"` // zero: not due any more
-	Channel     string    `json:"channel"` // where the result appears
-	ChannelKind string    `json:"channel_kind"`
-	Owner       string    `json:"owner"` // the human who answers for it
-	CreatedBy   string    `json:"created_by"`
-	State       string    `json:"state"`
-	CatchUp     string    `json:"catch_up"`
-	CreatedAt   time.Time `json:"created_at"`
-}
-
-// NewDuty is a duty to make.
-type NewDuty struct {
-	Workspace, Channel, ChannelKind string
-	Title, Prompt                   string
-	Schedule                        Schedule
-	Owner                           string
-	CatchUp                         string // "" is once
-	Request                         string // names the request: the same one makes one duty; "" for none
-}
 
 // Run is one occurrence of a duty.
 type Run struct {
@@ -107,7 +57,12 @@ type Run struct {
 	Missed int64     `json:"missed,omitempty"` // earlier due times that it stands for
 	State  string    `json:"state"`
 	Turn   string    `json:"turn,omitempty"`
-	Error  string    `json:"error,omitempty"`
+	Error  string    `json:"error,omitempty"`  // why it failed, was skipped or stopped
+	Quiet  bool      `json:"quiet,omitempty"`  // there was nothing to report
+	Cause  string    `json:"cause,omitempty"`  // what set it off beside the clock, as JSON
+	Tokens int64     `json:"tokens,omitempty"` // of models
+	Cost   int64     `json:"cost,omitempty"`   // in millionths
+	Begun  time.Time `json:"begun_at"`         // when it was recorded
 	Ended  time.Time `json:"ended_at"`
 }
 
@@ -129,100 +84,47 @@ func New(db *migrations.DB, l *ledger.Ledger, fire Fire) *Scheduler {
 
 // Create makes a duty. A request that has made one already gets that one.
 func (s *Scheduler) Create(ctx context.Context, n NewDuty) (Duty, error) {
-	if err := n.check(); err != nil {
-		return Duty{}, fmt.Errorf("create duty: %w", err)
-	}
 	var d Duty
 	err := s.db.Write(ctx, func(tx *migrations.Tx) error {
-		if n.Request != "" {
-			var err error
-			d, err = scanDuty(tx.QueryRow(`SELECT `+dutyColumns+` FROM duties WHERE workspace = $1 AND request = $2`, n.Workspace, n.Request))
-			if !errors.Is(err, sql.ErrNoRows) {
-				return err
-			}
-		}
-		d = Duty{
-			ID: migrations.NewID("d_"), Workspace: n.Workspace, Kind: KindSchedule, Title: n.Title, Prompt: n.Prompt, Schedule: n.Schedule,
-			When: n.Schedule.Describe(), NextAt: n.Schedule.Next(tx.Now()), Channel: n.Channel, ChannelKind: n.ChannelKind,
-			Owner: n.Owner, CreatedBy: n.Owner, State: StateActive, CatchUp: n.CatchUp, CreatedAt: tx.Now(),
-		}
-		if n.Schedule.Cron == "" {
-			d.Kind = KindOnce
-		}
-		if d.NextAt.IsZero() {
-			return errors.New("its time is in the past")
-		}
-		now := migrations.Micros(tx.Now())
-		_, err := tx.Exec(`INSERT INTO duties (id, workspace, request, kind, title, prompt, cron, tz, next_at, channel, channel_kind, owner, created_by, state, catch_up, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'active', $14, $15, $15)`,
-			d.ID, d.Workspace, nullable(n.Request), d.Kind, d.Title, d.Prompt, n.Schedule.Cron, n.Schedule.TZ, migrations.Micros(d.NextAt),
-			d.Channel, d.ChannelKind, d.Owner, d.CreatedBy, d.CatchUp, now)
-		if err != nil {
-			return err
-		}
-		if err := s.record(tx, d, "duty.created", d.Owner, map[string]string{"when": d.When, "next_at": d.NextAt.Format(time.RFC3339)}); err != nil {
-			return err
-		}
-		return wake(tx, d)
+		var err error
+		d, err = s.CreateTx(tx, n)
+		return err
 	})
+	return d, err
+}
+
+// CreateTx is Create inside a transaction.
+func (s *Scheduler) CreateTx(tx *migrations.Tx, n NewDuty) (Duty, error) {
+	d, err := n.duty()
 	if err != nil {
 		return Duty{}, fmt.Errorf("create duty: %w", err)
 	}
-	return d, nil
-}
-
-func (n *NewDuty) check() error {
-	n.Prompt, n.Title = strings.TrimSpace(n.Prompt), strings.TrimSpace(n.Title)
-	if n.CatchUp == "" {
-		n.CatchUp = CatchUpOnce
+	if n.Request != "" {
+		made, err := scanDuty(tx.QueryRow(`SELECT `+dutyColumns+` FROM duties WHERE workspace = $1 AND request = $2`, n.Workspace, n.Request))
+		if err == nil {
+			return made, nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return Duty{}, fmt.Errorf("create duty: %w", err)
+		}
 	}
-	if n.Title == "" {
-		n.Title = n.Prompt
+	d.ID, d.CreatedAt, d.When = migrations.NewID("d_"), tx.Now(), d.when()
+	if d.byClock() {
+		if d.NextAt = d.Schedule.Next(tx.Now()); d.NextAt.IsZero() {
+			return Duty{}, errors.New("create duty: its time is in the past")
+		}
 	}
-	if len(n.Title) > mostTitle {
-		n.Title = strings.ToValidUTF8(n.Title[:mostTitle], "") + "…"
+	if err := insert(tx, d, n.Request); err != nil {
+		return Duty{}, fmt.Errorf("create duty: %w", err)
 	}
-	switch {
-	case n.Workspace == "" || n.Channel == "" || n.Owner == "":
-		return errors.New("workspace, channel and owner must be given")
-	case n.Prompt == "":
-		return errors.New("what to do is missing")
-	case len(n.Prompt) > mostPrompt:
-		return fmt.Errorf("what to do is too long: at most %d characters", mostPrompt)
-	case n.CatchUp != CatchUpSkip && n.CatchUp != CatchUpOnce && n.CatchUp != CatchUpAll:
-		return fmt.Errorf("catch-up is skip, once or all, not %q", n.CatchUp)
+	fields := map[string]string{"kind": d.Kind, "when": d.When}
+	if !d.NextAt.IsZero() {
+		fields["next_at"] = d.NextAt.Format(time.RFC3339)
 	}
-	return n.Schedule.Validate()
-}
-
-const dutyColumns = `id, workspace, kind, title, prompt, cron, tz, next_at, channel, channel_kind, owner, created_by, state, catch_up, created_at`
-
-func scanDuty(row interface{ Scan(...any) error }) (Duty, error) {
-	var d Duty
-	var next, created int64
-	err := row.Scan(&d.ID, &d.Workspace, &d.Kind, &d.Title, &d.Prompt, &d.Schedule.Cron, &d.Schedule.TZ, &next, &d.Channel, &d.ChannelKind,
-		&d.Owner, &d.CreatedBy, &d.State, &d.CatchUp, &created)
-	if err != nil {
+	if err := s.record(tx, d, "duty.created", d.CreatedBy, fields); err != nil {
 		return Duty{}, err
 	}
-	d.NextAt, d.CreatedAt = migrations.Time(next), migrations.Time(created)
-	if d.Kind == KindOnce {
-		d.Schedule.At = d.NextAt
-	}
-	if d.State == StateDone || d.State == StateDeleted {
-		d.NextAt = time.Time{}
-	}
-	d.When = d.Schedule.Describe()
-	return d, nil
-}
-
-// load is the duty id in a transaction; ErrNoDuty if there is none.
-func load(tx *migrations.Tx, id string) (Duty, error) {
-	d, err := scanDuty(tx.QueryRow(`SELECT `+dutyColumns+` FROM duties WHERE id = $1 AND state <> 'deleted'`, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return Duty{}, ErrNoDuty
-	}
-	return d, err
+	return d, wake(tx, d)
 }
 
 // Filter says which duties are meant; empty fields mean any.
@@ -270,27 +172,45 @@ func (s *Scheduler) Get(ctx context.Context, id string) (Duty, error) {
 
 // Pause keeps a duty from running until it is resumed. Pausing twice is nothing new.
 func (s *Scheduler) Pause(ctx context.Context, id, by string) (Duty, error) {
-	return s.change(ctx, id, by, "paused", func(tx *migrations.Tx, d *Duty) error {
-		if d.State != StateActive {
-			return nil
-		}
-		d.State = StatePaused
-		return nil
-	})
+	return s.PauseUntil(ctx, id, by, time.Time{}, "")
+}
+
+// PauseUntil keeps a duty from running until a time, or with the zero time until
+// it is resumed.
+func (s *Scheduler) PauseUntil(ctx context.Context, id, by string, until time.Time, why string) (Duty, error) {
+	return s.change(ctx, id, by, "paused", func(tx *migrations.Tx, d *Duty) error { return pause(tx, d, until, why) })
+}
+
+func pause(tx *migrations.Tx, d *Duty, until time.Time, why string) error {
+	if d.State != StateActive && d.State != StatePaused {
+		return fmt.Errorf("it is %s", d.State)
+	}
+	if !until.IsZero() && !until.After(tx.Now()) {
+		return errors.New("the time until which it is to pause is in the past")
+	}
+	d.State, d.PausedUntil, d.PausedWhy = StatePaused, until.UTC().Truncate(time.Microsecond), why
+	if until.IsZero() {
+		d.PausedUntil = time.Time{}
+	}
+	return nil
 }
 
 // Resume lets a paused duty run again, from its next time on.
 func (s *Scheduler) Resume(ctx context.Context, id, by string) (Duty, error) {
-	return s.change(ctx, id, by, "resumed", func(tx *migrations.Tx, d *Duty) error {
-		if d.State != StatePaused {
-			return nil
-		}
-		d.State = StateActive
-		if d.Kind == KindSchedule {
-			d.NextAt = d.Schedule.Next(tx.Now())
-		}
+	return s.change(ctx, id, by, "resumed", resume)
+}
+
+func resume(tx *migrations.Tx, d *Duty) error {
+	if d.State != StatePaused {
 		return nil
-	})
+	}
+	d.State, d.PausedUntil, d.PausedWhy, d.Fails = StateActive, time.Time{}, "", 0
+	if d.byClock() && d.Schedule.Cron != "" {
+		if d.NextAt = d.Schedule.Next(tx.Now()); d.NextAt.IsZero() {
+			return errors.New("it would not be due any more")
+		}
+	}
+	return nil
 }
 
 // Delete ends a duty for good. Its history stays.
@@ -301,50 +221,94 @@ func (s *Scheduler) Delete(ctx context.Context, id, by string) (Duty, error) {
 	})
 }
 
+// Edit alters what a duty is. What alter makes of it is checked as a new duty is;
+// workspace, kind, state and history stay. A schedule that changes is due next by
+// its new times.
+func (s *Scheduler) Edit(ctx context.Context, id, by string, alter func(d *Duty) error) (Duty, error) {
+	return s.change(ctx, id, by, "edited", func(tx *migrations.Tx, d *Duty) error {
+		was := *d
+		if err := alter(d); err != nil {
+			return err
+		}
+		d.ID, d.Workspace, d.Kind, d.State, d.CreatedBy, d.CreatedAt, d.Fails = was.ID, was.Workspace, was.Kind, was.State, was.CreatedBy, was.CreatedAt, was.Fails
+		if err := d.check(); err != nil {
+			return err
+		}
+		if d.Schedule != was.Schedule {
+			d.NextAt = time.Time{}
+			if d.byClock() {
+				if d.NextAt = d.Schedule.Next(tx.Now()); d.NextAt.IsZero() {
+					return errors.New("its time is in the past")
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// Assign gives a duty another owner, in a transaction: a handoff that was
+// accepted, or a human's decision. why is for the ledger.
+func (s *Scheduler) Assign(tx *migrations.Tx, id, owner, by, why string) (Duty, error) {
+	return s.changeTx(tx, id, by, "owner", map[string]string{"why": why}, func(_ *migrations.Tx, d *Duty) error {
+		if owner == "" {
+			return errors.New("nobody is named")
+		}
+		d.Owner = owner
+		return nil
+	})
+}
+
+// Hold is PauseUntil in a transaction, for what the agent itself decides: its owner
+// is gone, it has failed too often. The zero time is until somebody resumes it.
+func (s *Scheduler) Hold(tx *migrations.Tx, id, by string, until time.Time, why string) (Duty, error) {
+	return s.changeTx(tx, id, by, "paused", map[string]string{"why": why}, func(tx *migrations.Tx, d *Duty) error {
+		if d.State == StatePaused {
+			return nil // a human's pause stays as it is
+		}
+		return pause(tx, d, until, why)
+	})
+}
+
 // change alters a duty and records it; what does not change is not recorded.
 func (s *Scheduler) change(ctx context.Context, id, by, what string, alter func(tx *migrations.Tx, d *Duty) error) (Duty, error) {
 	var d Duty
 	err := s.db.Write(ctx, func(tx *migrations.Tx) error {
 		var err error
-		if d, err = load(tx, id); err != nil {
-			return err
-		}
-		was := d
-		if err := alter(tx, &d); err != nil || d.State == was.State {
-			return err
-		}
-		if err := save(tx, d); err != nil {
-			return err
-		}
-		kind := "duty.changed"
-		if d.State == StateDeleted {
-			kind = "duty.deleted"
-		}
-		if err := s.record(tx, d, kind, by, map[string]string{"change": what}); err != nil {
-			return err
-		}
-		if d.State == StateActive {
-			return wake(tx, d)
-		}
-		return nil
+		d, err = s.changeTx(tx, id, by, what, nil, alter)
+		return err
 	})
-	if err != nil {
-		return Duty{}, fmt.Errorf("duty %s is not %s: %w", id, what, err)
-	}
-	return d, nil
+	return d, err
 }
 
-func save(tx *migrations.Tx, d Duty) error {
-	next := d.NextAt
-	if d.Kind == KindOnce {
-		next = d.Schedule.At // its time, also when it is over
-	}
-	_, err := tx.Exec(`UPDATE duties SET state = $1, next_at = $2, owner = $3, updated_at = $4 WHERE id = $5`,
-		d.State, migrations.Micros(next), d.Owner, migrations.Micros(tx.Now()), d.ID)
+func (s *Scheduler) changeTx(tx *migrations.Tx, id, by, what string, fields map[string]string, alter func(tx *migrations.Tx, d *Duty) error) (Duty, error) {
+	d, err := load(tx, id)
 	if err != nil {
-		return fmt.Errorf("save duty %s: %w", d.ID, err)
+		return Duty{}, fmt.Errorf("duty %s is not changed: %w", id, err)
 	}
-	return nil
+	was := d
+	if err := alter(tx, &d); err != nil {
+		return Duty{}, fmt.Errorf("duty %s is not changed: %w", id, err)
+	}
+	d.When = d.when()
+	if reflect.DeepEqual(d, was) {
+		return d, nil
+	}
+	if err := save(tx, d); err != nil {
+		return Duty{}, err
+	}
+	kind := "duty.changed"
+	if d.State == StateDeleted {
+		kind = "duty.deleted"
+	}
+	all := map[string]string{"change": what}
+	maps.Copy(all, fields)
+	if d.Owner != was.Owner {
+		all["from"] = was.Owner
+	}
+	if err := s.record(tx, d, kind, by, all); err != nil {
+		return Duty{}, err
+	}
+	return d, wake(tx, d)
 }
 
 // record appends a change of a duty to the ledger; what it is to do is erasable.
@@ -362,13 +326,14 @@ func (s *Scheduler) record(tx *migrations.Tx, d Duty, kind, actor string, fields
 
 func dutyKey(id string) string { return TaskDuty + ":" + id }
 
+// wake has the task of a duty look at it when it is due, or when its pause ends.
 func wake(tx *migrations.Tx, d Duty) error {
-	return task.Wake(tx, task.Waking{Workspace: d.Workspace, Kind: TaskDuty, Key: dutyKey(d.ID), Due: d.NextAt})
-}
-
-func nullable(s string) any {
-	if s == "" {
+	due := d.NextAt
+	if d.State == StatePaused {
+		due = d.PausedUntil
+	}
+	if due.IsZero() || d.State != StateActive && d.State != StatePaused {
 		return nil
 	}
-	return s
+	return task.Wake(tx, task.Waking{Workspace: d.Workspace, Kind: TaskDuty, Key: dutyKey(d.ID), Due: due})
 }
