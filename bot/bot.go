@@ -101,6 +101,7 @@ type Post struct {
 	CallArgs   json.RawMessage `json:"call_args,omitempty"`
 	Others     []string        `json:"others,omitempty"` // who else took part in asking
 	Duty       bool            `json:"duty,omitempty"`   // the requester owns the duty that causes it
-	Label      label.Label     `json:"label,omitzero"`   // of what went into it
-	Links      []string        `json:"links,omitempty"`  // addresses that people here gave, which may stand in it
+	DutyID     string          `json:"duty_id,omitempty"`
+	Label      label.Label     `json:"label,omitzero"`  // of what went into it
+	Links      []string        `json:"links,omitempty"` // addresses that people here gave, which may stand in it
 }

@@ -41,6 +41,7 @@ type Button struct {
 const (
 	ButtonApprove = "approval_approve"
 	ButtonThread  = "approval_thread" // approve for this thread, for threadHours
+	ButtonDuty    = "approval_duty"   // approve in advance for the duty's runs, for DutyDays
 	ButtonDeny    = "approval_deny"
 	ButtonReason  = "approval_reason" // deny, and say why
 	ButtonArgs    = "approval_args"   // show the arguments in full
@@ -48,6 +49,9 @@ const (
 
 // ThreadHours is how long an approval for a whole thread holds.
 const ThreadHours = 1
+
+// DutyDays is how long an approval in advance for the runs of a duty holds.
+const DutyDays = 30
 
 // shownArg is how much of one argument a card shows, in characters.
 const shownArg = 280
@@ -79,6 +83,10 @@ func approvalCard(a identity.Approval, does, sponsor string) Card {
 		if a.Class == identity.ClassWrite && a.Thread != "" && a.Quorum <= 1 && !a.Flows() {
 			c.Buttons = append(c.Buttons, Button{ID: ButtonThread, Text: "Approve for this thread, 1 hour", Value: a.ID,
 				Confirm: fmt.Sprintf("<@%s> may then use `%s` in this thread for %d hour without asking again. It is a grant like any other and can be revoked.", a.Requester, escape(a.Tool), ThreadHours)})
+		}
+		if a.AdvanceForDuty() {
+			c.Buttons = append(c.Buttons, Button{ID: ButtonDuty, Text: fmt.Sprintf("Approve for this duty, %d days", DutyDays), Value: a.ID,
+				Confirm: fmt.Sprintf("The duty %s may then use `%s` in its runs with exactly these arguments for %d days without asking again. It is a grant like any other and can be revoked.", a.Duty, escape(a.Tool), DutyDays)})
 		}
 		if yes := a.Approved(); len(yes) > 0 {
 			c.Facts = append(c.Facts, Fact{"So far", "approved by " + mentionAll(yes)})

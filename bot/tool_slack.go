@@ -209,7 +209,7 @@ func (s slackTool) send(ctx context.Context, c Call, p Post, done string) (ident
 	}
 	p.Workspace, p.Key, p.Turn, p.Cause = c.Turn.Workspace, c.Key, c.Turn.ID, c.Event.Key
 	p.Requester, p.RequesterKind = c.Event.User, c.Place.RequesterKind
-	p.From, p.FromKind, p.FromThread, p.CallArgs, p.Duty = c.Turn.Channel, c.Place.ChannelKind, c.Turn.Thread, c.Args, c.Event.Duty != ""
+	p.From, p.FromKind, p.FromThread, p.CallArgs, p.Duty, p.DutyID = c.Turn.Channel, c.Place.ChannelKind, c.Turn.Thread, c.Args, c.Event.Duty != "", c.Event.Duty
 	p.Others, p.Label, p.Links = c.Turn.others(c.Event.User), c.Turn.label(), c.Turn.links()
 	if p.ChannelKind == "" {
 		p.ChannelKind = c.Place.ChannelKind
@@ -244,7 +244,7 @@ func (s slackTool) react(ctx context.Context, c Call) (identity.Result, error) {
 	err := s.out.React(ctx, Post{
 		Workspace: c.Turn.Workspace, Channel: c.Turn.Channel, ChannelKind: c.Place.ChannelKind, Key: c.Key, Update: ts, Text: name,
 		Turn: c.Turn.ID, Cause: c.Event.Key, Requester: c.Event.User, RequesterKind: c.Place.RequesterKind, Tool: ToolReact,
-		From: c.Turn.Channel, FromKind: c.Place.ChannelKind, FromThread: c.Turn.Thread, CallArgs: c.Args, Duty: c.Event.Duty != "", Others: c.Turn.others(c.Event.User), Label: c.Turn.label(),
+		From: c.Turn.Channel, FromKind: c.Place.ChannelKind, FromThread: c.Turn.Thread, CallArgs: c.Args, Duty: c.Event.Duty != "", DutyID: c.Event.Duty, Others: c.Turn.others(c.Event.User), Label: c.Turn.label(),
 	})
 	if err != nil {
 		return identity.Result{}, err

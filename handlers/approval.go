@@ -25,6 +25,8 @@ func (h *Approvals) press(ctx context.Context, a bot.Action) error {
 		p.Verdict = identity.VerdictDeny
 	case bot.ButtonThread:
 		p.Hours = bot.ThreadHours
+	case bot.ButtonDuty:
+		p.Days = bot.DutyDays
 	}
 	return h.decide(ctx, a.Key, a.Channel, p)
 }

@@ -22,7 +22,7 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 	switch a.ID {
 	case ActionStop:
 		return h.Inbox.StopThread(ctx, a)
-	case bot.ButtonApprove, bot.ButtonDeny, bot.ButtonThread:
+	case bot.ButtonApprove, bot.ButtonDeny, bot.ButtonThread, bot.ButtonDuty:
 		return h.Approvals.press(ctx, a)
 	case bot.ButtonKeep, bot.ButtonRemove:
 		return h.Reviews.press(ctx, a)

@@ -17,6 +17,7 @@ import (
 	"deskmate/identity/policy"
 	"deskmate/memory"
 	"deskmate/migrations"
+	"deskmate/scheduler"
 )
 
 // Commands answers slash commands: /deskmate and a word that says what.
@@ -31,6 +32,7 @@ type Commands struct {
 	Connections *connection.Manager
 	Budgets     *budget.Budgets
 	Memory      *memory.Memory
+	Duties      *scheduler.Scheduler
 	Logger      zerolog.Logger
 }
 
@@ -57,7 +59,7 @@ type asking struct {
 func subcommands() []subcommand {
 	return []subcommand{
 		{"access", "access [#channel]", "access #eng", "what I may do there, and by which grant", (*Commands).access},
-		{"grant", "grant [TOOL… [in #channel] [for @person|members|guests] [ask|deny] [by @approver] [for 30d] [why REASON]]", "grant post in #eng for @ben ask why release notes", "let me do something; without more words a form opens", (*Commands).grant},
+		{"grant", "grant [TOOL… [in #channel] [for @person|members|guests|duty ID] [with NAME=VALUE…] [ask|deny] [by @approver] [for 30d] [why REASON]]", "grant post in #eng for @ben ask why release notes", "let me do something; without more words a form opens", (*Commands).grant},
 		{"revoke", "revoke [ID [why REASON]]", "revoke g_abc123 why the project is over", "take a grant back; without more words a form opens", (*Commands).revoke},
 		{"why", "why TOOL [in #channel] [for @person]", "why post in #general for @ben", "how I would decide, and by which rules", (*Commands).why},
 		{"approvals", "approvals", "approvals", "what waits for a human's decision", (*Commands).approvals},

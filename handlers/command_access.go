@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	"deskmate/identity"
 	"deskmate/identity/policy"
+	"deskmate/scheduler"
 )
 
 // access lists the grants that hold in a channel.
@@ -252,6 +254,9 @@ func (h *Commands) mayGrant(ctx context.Context, a *asking, g policy.Grant) erro
 			return err
 		}
 	}
+	if err := h.mayGrantDuty(ctx, *a, g); err != nil {
+		return err
+	}
 	tools, err := h.Rules.Engine.Tools(ctx, a.Workspace)
 	if err != nil {
 		return err
@@ -264,6 +269,25 @@ func (h *Commands) mayGrant(ctx context.Context, a *asking, g policy.Grant) erro
 		}
 		return ""
 	})
+}
+
+// mayGrantDuty keeps who answers for a duty from letting it do more: what it asks
+// for is approved by somebody else, in advance too.
+func (h *Commands) mayGrantDuty(ctx context.Context, a asking, g policy.Grant) error {
+	if g.Duty == "" {
+		return nil
+	}
+	d, err := h.Duties.Get(ctx, g.Duty)
+	if errors.Is(err, scheduler.ErrNoDuty) || err == nil && d.Workspace != a.Workspace {
+		return sorryf("I have no duty `%s`. `/deskmate duty list` shows them.", plain(g.Duty))
+	}
+	if err != nil {
+		return err
+	}
+	if g.Effect == policy.Allow && (d.Owner == a.User || d.CreatedBy == a.User) {
+		return sorryf("You answer for this duty, or made it, so somebody else has to approve in advance what it does.")
+	}
+	return nil
 }
 
 // readGrant reads "post, react in #eng for @ben ask by @ada for 30d why because".
@@ -294,6 +318,9 @@ func (h *Commands) readGrant(ctx context.Context, a asking) (g policy.Grant, dry
 		case "for":
 			if d, ok := lifetime(next); ok {
 				g.ExpiresAt = h.DB.Now().Add(d)
+			} else if next == "duty" && i+2 < len(words) {
+				g.Duty, g.Who = strings.Trim(words[i+2], "`"), append(g.Who, policy.Owner)
+				i++
 			} else if next == policy.Members || next == policy.Guests || next == policy.Outsiders || next == policy.Owner {
 				g.Who = append(g.Who, next)
 			} else {
@@ -303,6 +330,13 @@ func (h *Commands) readGrant(ctx context.Context, a asking) (g policy.Grant, dry
 				}
 				g.Who = append(g.Who, "user:"+p.ID)
 			}
+			i++
+		case "with":
+			rule, err := policy.ParseRule(next)
+			if err != nil {
+				return g, dry, sorryf("%s", err)
+			}
+			g.Args = append(g.Args, rule)
 			i++
 		case "by":
 			if next == policy.Sponsor || next == policy.Admins {

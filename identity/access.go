@@ -46,7 +46,7 @@ func (p Access) plain(a Action) policy.Request {
 	target := a.target()
 	r := policy.Request{
 		Workspace: a.Workspace, Tool: a.Tool, Connection: a.Connection, Class: string(a.Class), Requester: a.Requester, RequesterKind: a.RequesterKind,
-		Owner: a.Owner, Channel: a.Channel, ChannelKind: a.ChannelKind, Thread: a.Thread, Target: target, Args: a.args(), At: p.Clock(),
+		Owner: a.Owner, Duty: a.Duty, Channel: a.Channel, ChannelKind: a.ChannelKind, Thread: a.Thread, Target: target, Args: a.args(), At: p.Clock(),
 		Manners: a.Manners && target == a.Channel,
 	}
 	return r

@@ -56,7 +56,8 @@ type Approval struct {
 	Thread        string    `json:"thread,omitempty"`
 	Target        string    `json:"target,omitempty"`
 	Connection    string    `json:"connection,omitempty"`
-	Args          string    `json:"args"` // JSON, with secrets masked
+	Duty          string    `json:"duty,omitempty"` // id of the duty whose run asks
+	Args          string    `json:"args"`           // JSON, with secrets masked
 	Policies      []string  `json:"policies"`
 	Reasons       []string  `json:"reasons"`
 	Approvers     []string  `json:"approvers"`         // user:U…, group:S…, sponsor, admins
@@ -133,7 +134,7 @@ type Approvals struct {
 }
 
 const approvalColumns = `id, workspace, call, turn, cause, tool, class, requester, requester_kind, others, channel, channel_kind, thread, target, connection,
-	args, binding, policy_set, policies, reasons, approvers, sources, quorum, state, ended_by, ended_why, created_at, remind_at, expires_at, ended_at`
+	args, binding, policy_set, policies, reasons, approvers, sources, quorum, state, ended_by, ended_why, created_at, remind_at, expires_at, ended_at, duty`
 
 func scanApproval(row interface{ Scan(...any) error }) (Approval, error) {
 	var a Approval
@@ -141,7 +142,7 @@ func scanApproval(row interface{ Scan(...any) error }) (Approval, error) {
 	var created, remind, expires, ended int64
 	err := row.Scan(&a.ID, &a.Workspace, &a.Call, &a.Turn, &a.Cause, &a.Tool, &a.Class, &a.Requester, &a.RequesterKind, &others, &a.Channel, &a.ChannelKind,
 		&a.Thread, &a.Target, &a.Connection, &a.Args, &a.binding, &a.set, &policies, &reasons, &approvers, &sources, &a.Quorum, &a.State, &a.EndedBy, &a.EndedWhy,
-		&created, &remind, &expires, &ended)
+		&created, &remind, &expires, &ended, &a.Duty)
 	if err != nil {
 		return a, err
 	}
@@ -279,7 +280,7 @@ func (p *Approvals) open(tx *migrations.Tx, a Action, d Decision, binding, agent
 	ap := Approval{
 		ID: migrations.NewID("ap"), Workspace: a.Workspace, Call: a.call(), Turn: a.Turn, Cause: a.Cause, Tool: a.Tool, Class: a.Class,
 		Requester: a.Requester, RequesterKind: a.RequesterKind, Others: a.Others, Channel: a.Channel, ChannelKind: a.ChannelKind, Thread: a.Thread, Target: a.Target,
-		Connection: a.Connection, Args: cut(Mask(string(a.args())), mostArgs), Policies: d.Policies, Reasons: d.Reasons, Approvers: approvers, Sources: d.Sources,
+		Connection: a.Connection, Duty: a.Duty, Args: cut(Mask(string(a.args())), mostArgs), Policies: d.Policies, Reasons: d.Reasons, Approvers: approvers, Sources: d.Sources,
 		Quorum: max(1, d.Quorum), State: ApprovalPending, CreatedAt: now, RemindAt: now.Add(ttl / 2), ExpiresAt: now.Add(ttl), binding: binding, set: d.Set,
 	}
 	seq, err := p.gate.ledger.Append(tx, ledger.Record{
@@ -304,11 +305,11 @@ func (p *Approvals) open(tx *migrations.Tx, a Action, d Decision, binding, agent
 		lists[i] = Mask(string(b))
 	}
 	_, err = tx.Exec(`INSERT INTO approvals (id, workspace, call, turn, cause, tool, class, requester, requester_kind, others, channel, channel_kind, thread, target, connection,
-			args, binding, policy_set, policies, reasons, approvers, quorum, state, created_at, remind_at, expires_at, asked_seq, sources)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)`,
+			args, binding, policy_set, policies, reasons, approvers, quorum, state, created_at, remind_at, expires_at, asked_seq, sources, duty)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)`,
 		ap.ID, ap.Workspace, ap.Call, ap.Turn, ap.Cause, ap.Tool, string(ap.Class), ap.Requester, ap.RequesterKind, lists[3], ap.Channel, ap.ChannelKind, ap.Thread, ap.Target,
 		ap.Connection, ap.Args, binding, ap.set, lists[0], lists[1], lists[2], ap.Quorum, ap.State, migrations.Micros(now), migrations.Micros(ap.RemindAt),
-		migrations.Micros(ap.ExpiresAt), seq, lists[4])
+		migrations.Micros(ap.ExpiresAt), seq, lists[4], ap.Duty)
 	if err != nil {
 		return ap, fmt.Errorf("store approval: %w", err)
 	}

@@ -395,6 +395,60 @@ func TestAnApprovalForTheThreadIsAGrant(t *testing.T) {
 	}
 }
 
+// What an approver lets a duty do in advance is exactly what it asked for, for a
+// time; only one who could approve it may say so.
+func TestAnApprovalInAdvanceForADutyIsAGrant(t *testing.T) {
+	t.Parallel()
+	a := newAsking(t)
+	g := a.gate(nil)
+	run := func(key, args string) Action {
+		act := post(key)
+		act.Duty, act.Owner, act.Args = "d_weekly", true, json.RawMessage(args)
+		return act
+	}
+	ap := a.asked(g, run("k", `{"text": "Weekly notes", "channel": "C0IN", "pin": true, "days": 7}`))
+	if ap.Duty != "d_weekly" || !ap.AdvanceForDuty() {
+		t.Fatalf("the approval is of the duty %q, for its runs: %t", ap.Duty, ap.AdvanceForDuty())
+	}
+	p := press(ap, "U0BEN", VerdictApprove)
+	p.Days = 30
+	var refused *RefusedError
+	if _, err := g.Approvals.Decide(t.Context(), p); !errors.As(err, &refused) || refused.Reason != RefusedSelf {
+		t.Errorf("the owner approves in advance: %v; want it refused", err)
+	}
+	p.Person = "U0ADA"
+	if _, err := g.Approvals.Decide(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.granted) != 1 {
+		t.Fatalf("grants %+v, want one", a.granted)
+	}
+	got := a.granted[0]
+	var rules []string
+	for _, r := range got.Args {
+		rules = append(rules, r.Words())
+	}
+	want := []string{"only channel,days,pin,text", "channel=C0IN", "7<=days<=7", "pin=true", "text=Weekly notes"}
+	if got.Effect != Allow || got.Duty != "d_weekly" || !slices.Equal(got.Who, []string{policy.Owner}) || !slices.Equal(rules, want) || !got.ExpiresAt.Equal(a.now.Add(30*24*time.Hour)) {
+		t.Errorf("the grant is %+v with rules %q, want %q", got, rules, want)
+	}
+	if problems := policy.Check(got, a.now); len(problems) > 0 {
+		t.Errorf("the grant is not one: %q", problems)
+	}
+	for name, act := range map[string]Action{
+		"a list":           run("list", `{"to": ["U1", "U2"]}`),
+		"no arguments":     run("none", `{}`),
+		"no duty":          post("nobody"),
+		"leaves the house": func() Action { act := run("out", `{"text": "x"}`); act.Class = ClassExternal; return act }(),
+	} {
+		p := press(a.asked(g, act), "U0ADA", VerdictApprove)
+		p.Days = 30
+		if _, err := g.Approvals.Decide(t.Context(), p); !errors.As(err, &refused) || refused.Reason != RefusedDuty {
+			t.Errorf("%s: %v; want it refused", name, err)
+		}
+	}
+}
+
 func TestApprovalsAreRemindedOfAndEndByThemselves(t *testing.T) {
 	t.Parallel()
 	a := newAsking(t)

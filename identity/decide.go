@@ -2,9 +2,12 @@ package identity
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +25,9 @@ const (
 // MostThreadHours bounds an approval for a whole thread.
 const MostThreadHours = 8
 
+// MostDutyDays bounds an approval in advance for the runs of a duty.
+const MostDutyDays = 90
+
 // Press is one person's word on an approval: a button, a command, a page.
 type Press struct {
 	Workspace string
@@ -30,6 +36,7 @@ type Press struct {
 	Verdict   string // approve, deny
 	Reason    string
 	Hours     int // with approve: the tool may go on in this thread for so long; 0: this one call
+	Days      int // with approve: the duty that asks may do the same for so long; 0: this one call
 	Via       string
 }
 
@@ -41,6 +48,7 @@ const (
 	RefusedOver     = "over"        // it does not wait any more
 	RefusedStale    = "stale"       // the rules have changed since
 	RefusedThread   = "no-thread"   // nothing that can be approved for a whole thread
+	RefusedDuty     = "no-duty"     // nothing that can be approved in advance for a duty
 	RefusedReader   = "no-reader"   // cannot read what it would let out
 	RefusedStopped  = "stopped"     // the agent does nothing at present
 )
@@ -161,6 +169,8 @@ func (p *Approvals) refuse(tx *migrations.Tx, a Approval, press Press, who Stand
 		return no(RefusedStale, "The rules for `%s` have changed since this was asked for, so it has to be asked for again.", a.Tool)
 	case press.Hours != 0 && (press.Hours < 0 || press.Hours > MostThreadHours || a.Class != ClassWrite || a.Thread == "" || a.Quorum > 1 || a.Flows() || p.Grant == nil):
 		return no(RefusedThread, "This can only be approved one call at a time: for a whole thread I take approvals of `write` tools by one person, for %d hours at most.", MostThreadHours)
+	case press.Days != 0 && (press.Days < 0 || press.Days > MostDutyDays || !a.AdvanceForDuty() || p.Grant == nil):
+		return no(RefusedDuty, "This can only be approved one call at a time: for a duty I take approvals in advance of tools that stay in the organisation, by one person, where every argument is a text or a number, for %d days at most.", MostDutyDays)
 	}
 	return nil
 }
@@ -274,7 +284,77 @@ func (p *Approvals) vote(tx *migrations.Tx, a Approval, press Press) (Approval, 
 			return a, err
 		}
 	}
+	if press.Days > 0 {
+		if err := p.grantDuty(tx, a, press); err != nil {
+			return a, err
+		}
+	}
 	return p.end(tx, a, ApprovalApproved, press.Person, reason)
+}
+
+// AdvanceForDuty reports whether the call can be approved for all runs of the
+// duty that asks: it is one person's to decide, nothing leaves the organisation or
+// a circle of readers with it, and each of its arguments can be held to exactly.
+func (a Approval) AdvanceForDuty() bool {
+	if a.Duty == "" || a.Quorum > 1 || a.Flows() || a.Class == ClassExternal {
+		return false
+	}
+	_, err := exactly(a.Args)
+	return err == nil
+}
+
+// exactly are the rules that only the very same arguments meet.
+func exactly(args string) ([]policy.ArgRule, error) {
+	var members map[string]any
+	d := json.NewDecoder(strings.NewReader(args))
+	d.UseNumber()
+	if err := d.Decode(&members); err != nil {
+		return nil, fmt.Errorf("read arguments: %w", err)
+	}
+	names := slices.Sorted(maps.Keys(members))
+	rules := []policy.ArgRule{{Name: "*", Only: names}}
+	if len(names) == 0 || len(names) > 15 {
+		return nil, fmt.Errorf("%d arguments cannot be held to", len(names))
+	}
+	for _, name := range names {
+		switch v := members[name].(type) {
+		case string:
+			rules = append(rules, policy.ArgRule{Name: name, Equals: &v})
+		case bool:
+			word := strconv.FormatBool(v)
+			rules = append(rules, policy.ArgRule{Name: name, Equals: &word})
+		case json.Number:
+			f, err := v.Float64()
+			if err != nil || strings.Contains(name, ".") {
+				return nil, fmt.Errorf("argument %s cannot be held to", name)
+			}
+			rules = append(rules, policy.ArgRule{Name: name, Min: &f, Max: &f})
+		default:
+			return nil, fmt.Errorf("argument %s is neither a text nor a number", name)
+		}
+		if strings.Contains(name, ".") {
+			return nil, fmt.Errorf("the name of argument %s has a dot", name)
+		}
+	}
+	return rules, nil
+}
+
+// grantDuty lets the duty that asks do the very same in its runs without asking,
+// for some days, whoever owns it then.
+func (p *Approvals) grantDuty(tx *migrations.Tx, a Approval, press Press) error {
+	rules, err := exactly(a.Args)
+	if err != nil {
+		return fmt.Errorf("grant for the duty: %w", err)
+	}
+	_, err = p.Grant(tx, press.Person, policy.Grant{
+		Workspace: a.Workspace, Effect: Allow, Tools: []string{a.Tool}, Scope: "channel:" + a.Channel, Duty: a.Duty, Who: []string{policy.Owner}, Args: rules,
+		ExpiresAt:     tx.Now().Add(time.Duration(press.Days) * 24 * time.Hour),
+		Justification: fmt.Sprintf("approved in advance for the duty %s for %s (%s)", a.Duty, wordDuration(time.Duration(press.Days)*24*time.Hour), a.ID),
+	})
+	if err != nil {
+		return fmt.Errorf("grant for the duty: %w", err)
+	}
+	return nil
 }
 
 // grantThread lets the tool be used without asking for some hours, by who asked,
@@ -297,6 +377,7 @@ func (g *Gate) setNow(ctx context.Context, a Approval) (string, error) {
 	d, err := g.policy.Decide(ctx, Action{
 		Key: a.Call, Workspace: a.Workspace, Turn: a.Turn, Cause: a.Cause, Requester: a.Requester, RequesterKind: a.RequesterKind,
 		Channel: a.Channel, ChannelKind: a.ChannelKind, Thread: a.Thread, Target: a.Target, Tool: a.Tool, Connection: a.Connection, Class: a.Class, Args: []byte(a.Args),
+		Duty: a.Duty,
 	})
 	return d.Set, err
 }

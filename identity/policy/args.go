@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -148,6 +149,17 @@ func compare(r ArgRule, v any, given bool) int {
 	}
 	text, isText := textOf(v)
 	switch {
+	case len(r.Only) > 0:
+		members, ok := v.(map[string]any)
+		if !ok {
+			return unsure
+		}
+		for name := range members {
+			if !slices.Contains(r.Only, name) {
+				return differs
+			}
+		}
+		return fits
 	case r.Min != nil || r.Max != nil:
 		n, ok := numberOf(v)
 		if !ok {

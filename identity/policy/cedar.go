@@ -36,6 +36,7 @@ action call, call_with_approval appliesTo {
 		class: String,
 		now: Long,
 		manners: Bool,
+		duty: String,
 		requester: { id: String, kind: String, groups: Set<String>, owner: Bool },
 		channel: { id: String, name: String, kind: String, thread: String },
 		target: { id: String, kind: String, member: Bool },

@@ -28,6 +28,7 @@ var (
 	groupID   = regexp.MustCompile(`^S[A-Z0-9]{1,31}$`)
 	channelID = regexp.MustCompile(`^[CDG][A-Z0-9]{1,31}$`)
 	grantID   = regexp.MustCompile(`^(g_|` + builtinPrefix + `)[a-z0-9_-]{1,64}$`)
+	dutyID    = regexp.MustCompile(`^d_[a-z0-9]{1,32}$`)
 	threadTS  = regexp.MustCompile(`^[0-9]{1,12}\.[0-9]{1,9}$`)
 	names     = regexp.MustCompile(`^[A-Za-z0-9_-]+([.:/][A-Za-z0-9_-]+)*$`)
 )
@@ -59,6 +60,9 @@ func Check(g Grant, now time.Time) []string {
 	}
 	if g.Thread != "" && (!threadTS.MatchString(g.Thread) || !strings.HasPrefix(g.Scope, "channel:")) {
 		add("thread: must be the ts of a message, such as 1700000000.000100, in a scope of one channel")
+	}
+	if g.Duty != "" && !dutyID.MatchString(g.Duty) {
+		add("duty: %q is not the id of a duty, such as d_abcdefghij", cut(g.Duty))
 	}
 	out = append(out, checkWho(g)...)
 	out = append(out, checkArgs(g.Args)...)
@@ -160,14 +164,18 @@ func checkArg(r ArgRule) string {
 		return "name: must be the name of an argument; dots reach inside"
 	}
 	n := 0
-	for _, set := range []bool{r.Equals != nil, len(r.OneOf) > 0, r.Prefix != "", r.Min != nil || r.Max != nil, r.Host != ""} {
+	for _, set := range []bool{r.Equals != nil, len(r.OneOf) > 0, r.Prefix != "", r.Min != nil || r.Max != nil, r.Host != "", len(r.Only) > 0} {
 		if set {
 			n++
 		}
 	}
 	switch {
 	case n != 1:
-		return "set exactly one of equals, one_of, prefix, min and max, host"
+		return "set exactly one of equals, one_of, prefix, min and max, host, only"
+	case (r.Name == "*") != (len(r.Only) > 0):
+		return "only stands with the name *, and nothing else does"
+	case len(r.Only) > mostWords:
+		return fmt.Sprintf("only: %d names are more than %d", len(r.Only), mostWords)
 	case len(r.OneOf) > mostWords:
 		return fmt.Sprintf("one_of: %d values are more than %d", len(r.OneOf), mostWords)
 	case r.Min != nil && !finite(*r.Min), r.Max != nil && !finite(*r.Max):

@@ -162,6 +162,11 @@ func (c *compiled) addConditions() error {
 			return fmt.Sprintf("grant %s holds only in another thread", g.ID)
 		})
 	}
+	if g.Duty != "" {
+		c.add(stageThread, is(fact("duty"), g.Duty), func(*query) string {
+			return fmt.Sprintf("grant %s holds only for the duty %s", g.ID, g.Duty)
+		})
+	}
 	if err := c.addWho(); err != nil {
 		return err
 	}

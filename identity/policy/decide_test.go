@@ -60,6 +60,7 @@ func rule(r ...ArgRule) func(*Grant)         { return func(g *Grant) { g.Args = 
 func hoursOf(h string) func(*Grant)          { return func(g *Grant) { g.Hours = h } }
 func ends(t time.Time) func(*Grant)          { return func(g *Grant) { g.ExpiresAt = t } }
 func thread(ts string) func(*Grant)          { return func(g *Grant) { g.Thread = ts } }
+func duty(id string) func(*Grant)            { return func(g *Grant) { g.Duty = id } }
 func quorum(n int, a ...string) func(*Grant) { return func(g *Grant) { g.Quorum, g.Approvers = n, a } }
 func ttl(d time.Duration) func(*Grant)       { return func(g *Grant) { g.TTL = Duration(d) } }
 
@@ -129,8 +130,17 @@ var cases = []struct {
 	{"a kind that is not known", []Grant{g("1", Allow, scope("kind:public"))}, ask(channel("C0ENG", "eng", "")), Deny, "no-grant", ""},
 	{"in the thread", []Grant{g("1", Allow, scope("channel:C0ENG"), thread("1.2"))}, ask(func(r *Request) { r.Thread = "1.2" }), Allow, "g_1", ""},
 	{"in another thread", []Grant{g("1", Allow, scope("channel:C0ENG"), thread("1.2"))}, ask(func(r *Request) { r.Thread = "1.3" }), Deny, "no-grant", "holds only in another thread"},
+	{"for the duty", []Grant{g("1", Allow, duty("d_a"))}, ask(func(r *Request) { r.Duty = "d_a" }), Allow, "g_1", ""},
+	{"for another duty", []Grant{g("1", Allow, duty("d_a"))}, ask(func(r *Request) { r.Duty = "d_b" }), Deny, "no-grant", "holds only for the duty d_a"},
+	{"for a duty, asked by a person", []Grant{g("1", Allow, duty("d_a"))}, ask(), Deny, "no-grant", "holds only for the duty d_a"},
+	{"in advance for a duty, beside an ask", []Grant{g("1", Allow, duty("d_a"), onlyRepo), g("2", Ask)}, ask(args(`{"repo": "a/b"}`), func(r *Request) { r.Duty = "d_a" }), Allow, "g_1", ""},
+	{"in advance for other arguments", []Grant{g("1", Allow, duty("d_a"), onlyRepo), g("2", Ask)}, ask(args(`{"repo": "a/c"}`), func(r *Request) { r.Duty = "d_a" }), Ask, "g_2", ""},
+	{"in advance, never what is denied", []Grant{g("1", Allow, duty("d_a")), g("2", Deny)}, ask(func(r *Request) { r.Duty = "d_a" }), Deny, "g_2", ""},
 
 	// Arguments.
+	{"no other arguments", []Grant{g("1", Allow, rule(ArgRule{Name: "*", Only: []string{"repo"}}))}, ask(args(`{"repo": "a/b"}`)), Allow, "g_1", ""},
+	{"another argument", []Grant{g("1", Allow, rule(ArgRule{Name: "*", Only: []string{"repo"}}))}, ask(args(`{"repo": "a/b", "force": true}`)), Deny, "no-grant", ""},
+	{"arguments that cannot be judged", []Grant{g("1", Allow, rule(ArgRule{Name: "*", Only: []string{"repo"}}))}, ask(args(`{"repo"`)), Deny, "no-grant", ""},
 	{"a number within", []Grant{g("1", Allow, atMost500)}, ask(args(`{"amount": 500}`)), Allow, "g_1", ""},
 	{"a number beyond", []Grant{g("1", Allow, atMost500)}, ask(args(`{"amount": 900}`)), Deny, "no-grant", "`amount` is 900, and grant g_1 allows at most 500"},
 	{"a number beyond by a little", []Grant{g("1", Allow, atMost500)}, ask(args(`{"amount": 500.00000000000000001}`)), Deny, "no-grant", "at most 500"},

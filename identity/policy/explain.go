@@ -236,6 +236,9 @@ func (q *query) argText(g Grant, r ArgRule) string {
 	if g.Effect == Deny {
 		effect = "denies"
 	}
+	if len(r.Only) > 0 && q.badArgs == nil {
+		return fmt.Sprintf("grant %s %s it with no other arguments than %s", g.ID, effect, shown(strings.Join(r.Only, ", ")))
+	}
 	v, given := lookup(q.args, r.Name)
 	is := fmt.Sprintf("`%s` is %s", shown(r.Name), shownValue(r.Name, v))
 	switch {

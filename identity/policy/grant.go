@@ -18,7 +18,7 @@ import (
 // builtinPrefix begins the ids of the grants that come with the installation.
 const builtinPrefix = "builtin-"
 
-const grantColumns = `id, workspace, effect, tools, bundle, scope, thread, who, args, hours, rate, rate_window, most_uses, approvers, quorum, ttl,
+const grantColumns = `id, workspace, effect, tools, bundle, scope, thread, duty, who, args, hours, rate, rate_window, most_uses, approvers, quorum, ttl,
 	expires_at, justification, long_why, granted_by, granted_at, revoked_by, revoked_at, revoked_why, last_used_at, uses`
 
 // Grant checks g, stores it and puts it into the ledger; it counts from the next
@@ -94,10 +94,10 @@ func notTheAgent(tx *migrations.Tx, workspace, by string) error {
 
 // insert stores a checked grant and its ledger entry.
 func (e *Engine) insert(tx *migrations.Tx, by string, g Grant) error {
-	if _, err := tx.Exec(`INSERT INTO grants (id, workspace, effect, tools, bundle, scope, thread, who, args, hours, rate, rate_window, most_uses,
+	if _, err := tx.Exec(`INSERT INTO grants (id, workspace, effect, tools, bundle, scope, thread, duty, who, args, hours, rate, rate_window, most_uses,
 			approvers, quorum, ttl, expires_at, justification, long_why, granted_by, granted_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
-		g.ID, g.Workspace, g.Effect, list(g.Tools), g.Bundle, g.Scope, g.Thread, list(g.Who), list(g.Args), g.Hours, g.Rate,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
+		g.ID, g.Workspace, g.Effect, list(g.Tools), g.Bundle, g.Scope, g.Thread, g.Duty, list(g.Who), list(g.Args), g.Hours, g.Rate,
 		time.Duration(g.RateWindow).Microseconds(), g.Count, list(g.Approvers), g.Quorum, time.Duration(g.TTL).Microseconds(),
 		migrations.Micros(g.ExpiresAt), g.Justification, g.LongWhy, g.GrantedBy, migrations.Micros(g.GrantedAt)); err != nil {
 		return fmt.Errorf("store grant: %w", err)
@@ -233,7 +233,7 @@ func scanGrant(row interface{ Scan(...any) error }) (Grant, error) {
 	var g Grant
 	var tools, who, args, approvers string
 	var window, ttl, expires, granted, revoked, used int64
-	if err := row.Scan(&g.ID, &g.Workspace, &g.Effect, &tools, &g.Bundle, &g.Scope, &g.Thread, &who, &args, &g.Hours, &g.Rate, &window, &g.Count,
+	if err := row.Scan(&g.ID, &g.Workspace, &g.Effect, &tools, &g.Bundle, &g.Scope, &g.Thread, &g.Duty, &who, &args, &g.Hours, &g.Rate, &window, &g.Count,
 		&approvers, &g.Quorum, &ttl, &expires, &g.Justification, &g.LongWhy, &g.GrantedBy, &granted, &g.RevokedBy, &revoked, &g.RevokedWhy,
 		&used, &g.Uses); err != nil {
 		return Grant{}, err

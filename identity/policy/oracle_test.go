@@ -53,11 +53,23 @@ var sampleRules = []ArgRule{
 	{Name: "repo", Equals: word("a/b")}, {Name: "repo", OneOf: []string{"a/b", "a/c"}}, {Name: "repo", Prefix: "a/"},
 	{Name: "to.draft", Equals: word("true")}, {Name: "to.draft", OneOf: []string{"false"}},
 	{Name: "url", Host: "api.example.com"}, {Name: "url", Host: "*.example.com"}, {Name: "amount", Equals: word("5")},
+	{Name: "*", Only: []string{"amount", "repo"}}, {Name: "*", Only: []string{"url", "to"}},
 }
 
 // fitness is 1 for an argument that fits a rule, 0 for one that surely does not,
 // -1 for what cannot be told.
 func fitness(r ArgRule, s sample) int {
+	if len(r.Only) > 0 {
+		for name := range s.values {
+			if top, _, _ := strings.Cut(name, "."); !slices.Contains(r.Only, top) {
+				return 0
+			}
+		}
+		if s.broken {
+			return -1
+		}
+		return 1
+	}
 	v, ok := s.values[r.Name]
 	if s.broken || !ok {
 		return -1
@@ -163,6 +175,9 @@ func randomGrant(r *rand.Rand, i int) Grant {
 	if one && maybe(r, 20) {
 		out.Thread = "1.1"
 	}
+	if maybe(r, 15) {
+		out.Duty = pick(r, "d_a", "d_b")
+	}
 	for maybe(r, 30) {
 		out.Args = append(out.Args, pick(r, sampleRules...))
 	}
@@ -189,7 +204,7 @@ func randomRequest(r *rand.Rand, workspace string) (Request, sample) {
 	s := pick(r, samples...)
 	out := Request{Workspace: workspace, Agent: "U0DESK", Tool: t.name, Connection: t.connection, Class: pick(r, "read", "write", "external"),
 		Requester: pick(r, "U0ADA", "U0BEN", "U0GIL", "U0XENA"), RequesterKind: pick(r, "member", "member", "member", "member", "member", "member", "guest", "guest", "outsider", "robot", "bot", ""),
-		Owner: maybe(r, 30), Thread: pick(r, "", "1.1", "1.2"), TargetMember: maybe(r, 95), Manners: maybe(r, 5),
+		Owner: maybe(r, 30), Duty: pick(r, "", "", "d_a", "d_b"), Thread: pick(r, "", "1.1", "1.2"), TargetMember: maybe(r, 95), Manners: maybe(r, 5),
 		Args: json.RawMessage(s.raw), At: start.Add(time.Duration(r.IntN(40*24*60)) * time.Minute)}
 	if maybe(r, 3) {
 		out.Requester = ""
@@ -219,7 +234,7 @@ func matches(g Grant, r Request, kind string, s sample) bool {
 			strings.HasPrefix(g.Scope, "channels:") && r.ChannelName == "" && r.ChannelKind != "im" && r.ChannelKind != "mpim"
 	}
 	ok := covered(g, r) && g.RevokedAt.IsZero() && (g.ExpiresAt.IsZero() || r.At.Before(g.ExpiresAt)) && in &&
-		(g.Thread == "" || g.Thread == r.Thread) && sampleHours[g.Hours](r.At)
+		(g.Thread == "" || g.Thread == r.Thread) && (g.Duty == "" || g.Duty == r.Duty) && sampleHours[g.Hours](r.At)
 	for _, a := range g.Args {
 		fit := fitness(a, s)
 		ok = ok && (fit == 1 || fit == -1 && g.Effect == Deny)

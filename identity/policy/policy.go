@@ -47,6 +47,7 @@ type Request struct {
 	RequesterKind string   // member, guest, outsider, bot
 	Groups        []string // ids of the requester's user groups
 	Owner         bool     // the requester owns the duty that causes it
+	Duty          string   // id of the duty that causes it, "" for none
 	Channel       string   // where the work happens
 	ChannelName   string   // without #; "" for direct messages
 	ChannelKind   string   // public, private, shared, im, mpim
@@ -82,6 +83,7 @@ type Grant struct {
 	Bundle        string    `json:"bundle,omitempty" yaml:"bundle,omitempty"`
 	Scope         string    `json:"scope" yaml:"scope"`                       // workspace, channel:C…, channels:eng-* (pattern of names), kind:private
 	Thread        string    `json:"thread,omitempty" yaml:"thread,omitempty"` // ts of one thread in a scope of one channel
+	Duty          string    `json:"duty,omitempty" yaml:"duty,omitempty"`     // id of one duty, for whose runs alone it holds
 	Who           []string  `json:"who" yaml:"who,omitempty"`                 // who may ask; empty is members
 	Args          []ArgRule `json:"args,omitempty" yaml:"args,omitempty"`     // all must hold
 	Hours         string    `json:"hours,omitempty" yaml:"hours,omitempty"`   // "mon-fri 09:00-18:00 Europe/Berlin"
@@ -113,6 +115,7 @@ type ArgRule struct {
 	Min    *float64 `json:"min,omitempty" yaml:"min,omitempty"` // with Max or alone
 	Max    *float64 `json:"max,omitempty" yaml:"max,omitempty"`
 	Host   string   `json:"host,omitempty" yaml:"host,omitempty"` // of a URL, parsed: "api.example.com" or "*.example.com"
+	Only   []string `json:"only,omitempty" yaml:"only,omitempty"` // names of all arguments that may be there; for the name "*" alone
 }
 
 // Duration is a time.Duration that is written as text, such as "24h".

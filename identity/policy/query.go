@@ -67,6 +67,9 @@ func (t *toolSet) ask(r Request) *query {
 	for _, c := range t.sorted {
 		for _, i := range c.facts {
 			v, ok := lookup(q.args, c.grant.Args[i].Name)
+			if len(c.grant.Args[i].Only) > 0 {
+				v, ok = q.args, q.badArgs == nil
+			}
 			// A permit needs what surely fits; a forbid spares what surely does not.
 			if fit := compare(c.grant.Args[i], v, ok); fit == fits || fit == unsure && c.effect == Deny {
 				rules = append(rules, ruleID(c.id, i))
@@ -83,6 +86,7 @@ func (t *toolSet) ask(r Request) *query {
 		"class":   types.String(r.Class),
 		"now":     types.Long(migrations.Micros(r.At)),
 		"manners": types.Boolean(r.Manners),
+		"duty":    types.String(r.Duty),
 		"requester": types.NewRecord(types.RecordMap{"id": types.String(r.Requester), "kind": types.String(r.RequesterKind),
 			"groups": textSet(r.Groups), "owner": types.Boolean(r.Owner)}),
 		"channel": types.NewRecord(types.RecordMap{"id": types.String(r.Channel), "name": types.String(r.ChannelName),

@@ -19,6 +19,8 @@ func (a ArgRule) Words() string {
 		return a.Name + "^=" + a.Prefix
 	case a.Host != "":
 		return a.Name + " host " + a.Host
+	case len(a.Only) > 0:
+		return "only " + strings.Join(a.Only, ",")
 	case a.Min != nil && a.Max != nil:
 		return fmt.Sprintf("%v<=%s<=%v", *a.Min, a.Name, *a.Max)
 	case a.Min != nil:
@@ -42,6 +44,9 @@ func (g Grant) Conditions() []string {
 	if g.Thread != "" {
 		all = append(all, "in the thread "+g.Thread)
 	}
+	if g.Duty != "" {
+		all = append(all, "for the duty "+g.Duty)
+	}
 	if len(g.Who) > 0 && slices.Contains(g.Who, Owner) {
 		all = append(all, "asked by the owner of the duty")
 	}
@@ -55,7 +60,10 @@ func (g Grant) Meet(r Request) Request {
 	if g.Thread != "" {
 		r.Thread = g.Thread
 	}
-	r.Owner = r.Owner || slices.Contains(g.Who, Owner)
+	if g.Duty != "" {
+		r.Duty = g.Duty
+	}
+	r.Owner = r.Owner || g.Duty != "" || slices.Contains(g.Who, Owner)
 	if h, err := parseHours(g.Hours); g.Hours != "" && err == nil {
 		// Spans begin on whole minutes, and a week has them all; the steps of a
 		// quarter of an hour miss only spans that are shorter.
@@ -71,7 +79,9 @@ func (g Grant) Meet(r Request) Request {
 	}
 	args := map[string]any{}
 	for _, a := range g.Args {
-		put(args, strings.Split(a.Name, "."), a.example())
+		if len(a.Only) == 0 {
+			put(args, strings.Split(a.Name, "."), a.example())
+		}
 	}
 	if b, err := json.Marshal(args); err == nil {
 		r.Args = b

@@ -21,6 +21,8 @@ func TestMeetMakesARequestThatTheGrantCovers(t *testing.T) {
 		"hours":        {Hours: "sat 22:00-02:00 Europe/Berlin"},
 		"short hours":  {Hours: "mon 09:15-09:30 Asia/Tokyo"},
 		"a thread":     {Scope: "channel:C0ENG", Thread: "1700000000.000100"},
+		"a duty":       {Duty: "d_weekly"},
+		"no others":    {Duty: "d_weekly", Args: []ArgRule{{Name: "env", Equals: &text}, {Name: "*", Only: []string{"env"}}}},
 		"the owner":    {Who: []string{Owner}},
 		"all together": {Scope: "channel:C0ENG", Thread: "1700000000.000100", Hours: "mon-fri 09:00-18:00 UTC", Args: []ArgRule{{Name: "amount", Max: &high}, {Name: "url", Host: "example.com"}}},
 	} {

@@ -50,7 +50,7 @@ type toolSet struct {
 	entities types.EntityMap
 	resource types.EntityUID
 	texts    []string // names of arguments that are compared in Cedar
-	placed   bool     // some grant is for one channel or thread
+	placed   bool     // some grant is for one channel, thread or duty
 	head     string   // what is hashed beside the policies
 
 	mu          sync.Mutex
@@ -235,11 +235,11 @@ const mostHashes = 1000
 
 // set is the hash of what has a say on a request: everything that its decision
 // could have gone by. Grants that have ended have none, nor have those for
-// another channel or thread.
+// another channel, thread or duty.
 func (t *toolSet) set(r Request) string {
 	place := ""
 	if t.placed {
-		place = r.Channel + " " + r.Thread
+		place = r.Channel + " " + r.Thread + " " + r.Duty
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -276,11 +276,11 @@ func (t *toolSet) set(r Request) string {
 	return t.hashes[place]
 }
 
-// elsewhere reports whether the grant is for one channel or thread, and not for
-// that of the request.
+// elsewhere reports whether the grant is for one channel, thread or duty, and not
+// for that of the request.
 func (g Grant) elsewhere(r Request) bool {
 	channel, one := strings.CutPrefix(g.Scope, "channel:")
-	return one && channel != r.Channel || g.Thread != "" && g.Thread != r.Thread
+	return one && channel != r.Channel || g.Thread != "" && g.Thread != r.Thread || g.Duty != "" && g.Duty != r.Duty
 }
 
 // authorize asks Cedar for one action. The ids are of the policies that made the

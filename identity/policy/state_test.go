@@ -312,8 +312,8 @@ func TestEveryFieldSurvivesTheFile(t *testing.T) {
 			t.Fatalf("seed %d: the plan holds what steers a terminal: %q", seed, p.Text()[i:])
 		}
 	}
-	if len(kinds) != 17 {
-		t.Errorf("%d fields of a grant were tried, want 17: %v", len(kinds), kinds)
+	if len(kinds) != 18 {
+		t.Errorf("%d fields of a grant were tried, want 18: %v", len(kinds), kinds)
 	}
 }
 
@@ -324,7 +324,7 @@ func differingFields(a, b Grant) []string {
 		same bool
 	}{
 		{"effect", a.Effect == b.Effect}, {"tools", slices.Equal(a.Tools, b.Tools)}, {"bundle", a.Bundle == b.Bundle}, {"scope", a.Scope == b.Scope},
-		{"thread", a.Thread == b.Thread}, {"who", reflect.DeepEqual(asks1(a), asks1(b))}, {"args", reflect.DeepEqual(a.Args, b.Args)}, {"hours", a.Hours == b.Hours},
+		{"thread", a.Thread == b.Thread}, {"duty", a.Duty == b.Duty}, {"who", reflect.DeepEqual(asks1(a), asks1(b))}, {"args", reflect.DeepEqual(a.Args, b.Args)}, {"hours", a.Hours == b.Hours},
 		{"rate", a.Rate == b.Rate}, {"rate_window", a.RateWindow == b.RateWindow}, {"count", a.Count == b.Count}, {"approvers", slices.Equal(a.Approvers, b.Approvers)},
 		{"quorum", a.Quorum == b.Quorum}, {"ttl", a.TTL == b.TTL}, {"expires_at", a.ExpiresAt.Equal(b.ExpiresAt)}, {"justification", a.Justification == b.Justification},
 		{"long_why", a.LongWhy == b.LongWhy},

@@ -115,7 +115,7 @@ func TestGrantIsStoredListedAndRevoked(t *testing.T) {
 	t.Parallel()
 	d, ctx := newDesk(t), t.Context()
 	most, word := 500.0, "x"
-	full := d.grant(Grant{ID: "g_full", Effect: Ask, Tools: []string{"pay", "github.*"}, Scope: "channel:C0ENG", Thread: "1700000000.000100",
+	full := d.grant(Grant{ID: "g_full", Effect: Ask, Tools: []string{"pay", "github.*"}, Scope: "channel:C0ENG", Thread: "1700000000.000100", Duty: "d_weekly",
 		Who: []string{Members, "user:U0GIL", "group:S1"}, Args: []ArgRule{{Name: "amount", Max: &most}, {Name: "to", Equals: &word}},
 		Hours: "mon-fri 09:00-18:00 Europe/Berlin", Rate: 3, RateWindow: Duration(time.Hour), Count: 10, Approvers: []string{Sponsor, "user:U0BEN"},
 		Quorum: 2, TTL: Duration(time.Hour), ExpiresAt: start.Add(200 * 24 * time.Hour), Justification: "pays bills", LongWhy: "a year of bills"})

@@ -87,7 +87,7 @@ func (c *accessList) Run(r *run) error {
 }
 
 func printGrant(w io.Writer, g policy.Grant) {
-	fmt.Fprintf(w, "%s  %s %s%s  %s  for %s\n", g.ID, g.Effect, strings.Join(g.Tools, ","), orDash("bundle", g.Bundle), g.Scope+orDash(" thread", g.Thread), orWord(strings.Join(g.Who, ","), "members"))
+	fmt.Fprintf(w, "%s  %s %s%s  %s  for %s\n", g.ID, g.Effect, strings.Join(g.Tools, ","), orDash("bundle", g.Bundle), g.Scope+orDash(" thread", g.Thread)+orDash(" duty", g.Duty), orWord(strings.Join(g.Who, ","), "members"))
 	var parts []string
 	add := func(format string, v any, is bool) {
 		if is {
@@ -127,7 +127,8 @@ type accessGrant struct {
 	Approver []string `help:"With --ask: sponsor, admins, @name or group:S…. Default: sponsor and admins." placeholder:"WHO"`
 	Quorum   int      `help:"With --ask: how many have to approve." placeholder:"N"`
 	TTL      string   `name:"ttl" help:"With --ask: how long an approval may be waited for." placeholder:"24h"`
-	Arg      []string `help:"Rule for an argument: 'amount<=500', 'n>=1', 'repo=one/two', 'env in dev,staging', 'path^=/docs', 'url host *.example.com'." placeholder:"RULE" sep:"none"`
+	Duty     string   `help:"Only in runs of this duty, whoever owns it: an approval in advance." placeholder:"ID"`
+	Arg      []string `help:"Rule for an argument: 'amount<=500', 'n>=1', 'repo=one/two', 'env in dev,staging', 'path^=/docs', 'url host *.example.com'; 'only:repo,env' for no others." placeholder:"RULE" sep:"none"`
 	Hours    string   `help:"Only then, such as 'mon-fri 09:00-18:00 Europe/Berlin'." placeholder:"HOURS"`
 	Rate     string   `help:"At most so many uses in a time: 10/1h." placeholder:"N/TIME"`
 	Count    int64    `help:"So many uses in all." placeholder:"N"`
@@ -182,7 +183,7 @@ func (c *accessGrant) Run(r *run) error {
 }
 
 func (c *accessGrant) read(ctx context.Context, s *Store, workspace string) (policy.Grant, error) {
-	g := policy.Grant{Workspace: workspace, Effect: policy.Allow, Tools: c.Tool, Bundle: c.Bundle, Scope: c.Scope, Quorum: c.Quorum, Hours: c.Hours, Count: c.Count,
+	g := policy.Grant{Workspace: workspace, Effect: policy.Allow, Tools: c.Tool, Bundle: c.Bundle, Scope: c.Scope, Quorum: c.Quorum, Hours: c.Hours, Count: c.Count, Duty: c.Duty,
 		Justification: c.Why, LongWhy: c.LongWhy}
 	if c.Ask {
 		g.Effect = policy.Ask
@@ -201,13 +202,23 @@ func (c *accessGrant) read(ctx context.Context, s *Store, workspace string) (pol
 	if g.Who, err = people(ctx, s, workspace, c.Who); err != nil {
 		return g, err
 	}
+	if g.Duty != "" {
+		if d, err := s.Duties.Get(ctx, g.Duty); err != nil {
+			return g, fmt.Errorf("--duty %s: %w", g.Duty, err)
+		} else if d.Workspace != workspace {
+			return g, fmt.Errorf("--duty %s: it is of another workspace", g.Duty)
+		}
+		if len(g.Who) == 0 {
+			g.Who = []string{policy.Owner}
+		}
+	}
 	if g.Approvers, err = people(ctx, s, workspace, c.Approver); err != nil {
 		return g, err
 	}
 	for _, text := range c.Arg {
-		rule, err := parseRule(text)
+		rule, err := policy.ParseRule(text)
 		if err != nil {
-			return g, err
+			return g, fmt.Errorf("--arg %w", err)
 		}
 		g.Args = append(g.Args, rule)
 	}
@@ -246,44 +257,6 @@ func expiry(text string, now time.Time) (time.Time, error) {
 		return t.AddDate(0, 0, 1), nil
 	}
 	return time.Time{}, fmt.Errorf("--expires %q is neither 30d, nor 8h, nor a date such as 2026-12-31", text)
-}
-
-// parseRule reads a rule for an argument.
-func parseRule(text string) (policy.ArgRule, error) {
-	number := func(v string) (*float64, error) {
-		f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
-		if err != nil {
-			return nil, fmt.Errorf("--arg %q: %q is not a number", text, v)
-		}
-		return &f, nil
-	}
-	var rule policy.ArgRule
-	var err error
-	for _, op := range []string{"^=", "<=", ">=", " host ", " in ", "="} {
-		name, value, ok := strings.Cut(text, op)
-		if !ok {
-			continue
-		}
-		rule.Name = strings.TrimSpace(name)
-		switch op {
-		case "^=":
-			rule.Prefix = value
-		case "<=":
-			rule.Max, err = number(value)
-		case ">=":
-			rule.Min, err = number(value)
-		case " host ":
-			rule.Host = strings.TrimSpace(value)
-		case " in ":
-			for _, v := range strings.Split(value, ",") {
-				rule.OneOf = append(rule.OneOf, strings.TrimSpace(v))
-			}
-		default:
-			rule.Equals = &value
-		}
-		return rule, err
-	}
-	return rule, fmt.Errorf("--arg %q is no rule: NAME=VALUE, NAME<=N, NAME>=N, NAME in A,B, NAME^=PREFIX or NAME host HOST", text)
 }
 
 // people turns @names into user:U….
