@@ -179,6 +179,43 @@ func (d *Directory) IsIn(ctx context.Context, channel, person string) (bool, err
 	return slices.Contains(members, person), err
 }
 
+// Reads reports whether somebody may know what is in a place, as Slack says now: a
+// public channel is open to full members, a direct message is its people's alone.
+// What Slack does not show to the agent, nobody is known to read.
+func (d *Directory) Reads(ctx context.Context, workspace, place, person string) (bool, error) {
+	if place == "" || place == person {
+		return true, nil
+	}
+	if personForm.MatchString(place) {
+		return false, nil // a direct message with somebody else
+	}
+	who, err := d.roster.person(ctx, workspace, person)
+	if isRefusal(err) || err == nil && who.IsDeleted {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up person %s: %w", person, err)
+	}
+	c, err := d.roster.channel(ctx, place)
+	if isRefusal(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up channel %s: %w", place, err)
+	}
+	switch {
+	case c.Kind == ChannelPublic && who.Kind == KindMember:
+		return true, nil
+	case c.Kind == ChannelDirect:
+		return c.With == person, nil
+	}
+	in, err := d.IsIn(ctx, place, person)
+	if isRefusal(err) {
+		return false, nil
+	}
+	return in, err
+}
+
 // RequesterKind says what somebody is to this workspace: member, guest, outsider
 // or bot. userTeam is their home as the event told it, "" for unknown. Who is
 // deactivated, and who cannot be looked up for good, because Slack does not show

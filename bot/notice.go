@@ -48,6 +48,18 @@ func (n *Notices) Post(tx *migrations.Tx, workspace, key, text string) error {
 	return nil
 }
 
+// To owes a notice to one person by direct message; key names it for ever.
+func (n *Notices) To(tx *migrations.Tx, workspace, person, key, text string) error {
+	s, err := identity.SponsorshipOf(tx, workspace)
+	if err != nil {
+		return fmt.Errorf("tell %s: %w", person, err)
+	}
+	if err := n.Outbox.Queue(tx, noticePost(workspace, person, s, "notice:"+key, text)); err != nil {
+		return fmt.Errorf("tell %s: %w", person, err)
+	}
+	return nil
+}
+
 // places are where a notice goes.
 func (n *Notices) places(tx *migrations.Tx, workspace string, s identity.Sponsorship) ([]string, error) {
 	if n.Channel != "" {

@@ -13,10 +13,12 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"deskmate/handlers"
 	"deskmate/identity"
 	"deskmate/identity/budget"
 	"deskmate/identity/monitor"
 	"deskmate/identity/vault"
+	"deskmate/scheduler"
 )
 
 // Config is everything that a running Deskmate is told from outside.
@@ -52,6 +54,7 @@ type Config struct {
 	LedgerKeep    time.Duration // 0: for ever
 
 	AdminChannel string   // id of the channel that notices go to; "" is the sponsor
+	Digest       string   // cron expression of the weekly summaries; "off" for none
 	Monitor      []string // settings of detectors, detector.member=value
 	Canaries     []string // planted secrets that must never be sent
 
@@ -166,6 +169,14 @@ var settings = []setting{
 		set: func(c *Config, v string) error { return between(&c.Review.Answer, v, time.Hour, 2160*time.Hour) }},
 	{name: "admin_channel", env: "DESKMATE_ADMIN_CHANNEL", expects: "a channel id such as C012AB3CD", help: "where admins are told of what they should know (default: the sponsor, by direct message)",
 		set: func(c *Config, v string) error { c.AdminChannel = v; return prefixed(v, "C", "G") }},
+	{name: "digest", env: "DESKMATE_DIGEST", fallback: handlers.DefaultDigest, expects: "a cron expression of five fields such as 0 9 * * 1, or off", help: "when owners and sponsors get their weekly summary, in the sponsor's time zone",
+		set: func(c *Config, v string) error {
+			c.Digest = v
+			if v == "off" {
+				return nil
+			}
+			return scheduler.Schedule{Cron: v, TZ: "UTC"}.Validate()
+		}},
 	{name: "anchor_url", env: "DESKMATE_ANCHOR_URL", expects: "an https URL, or http on this machine", help: "where each signed checkpoint of the ledger is posted, so that nobody here can rewrite it unseen",
 		set: func(c *Config, v string) error { c.AnchorURL = v; return checkURL(v) }},
 	{name: "anchor_token", env: "DESKMATE_ANCHOR_TOKEN", secret: true, expects: "a bearer token", help: "is sent with them",

@@ -276,6 +276,9 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	}
 	sweeper := &handlers.Sweeper{DB: a.DB, Memory: a.Memory, Logger: o.Logger}
 	a.runner.Handle(handlers.TaskSweep, 1, sweeper.Handle)
+	digest := &handlers.Digest{DB: a.DB, Agents: a.Agents, Duties: a.Duties, Approvals: gate.Approvals, People: a.people, Notices: a.notices, Cron: a.config.Digest, Logger: o.Logger}
+	a.runner.Handle(handlers.TaskDigest, 1, digest.Handle)
+	a.begin = append(a.begin, digest.Look)
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
 	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look)
 	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Sponsors: sponsors, Logger: o.Logger}
