@@ -57,4 +57,12 @@ func BenchmarkNext(b *testing.B) {
 			}
 		}
 	})
+	b.Run("find a calendar that was read", func(b *testing.B) {
+		var k calendars
+		for b.Loop() {
+			if _, err := k.of(Schedule{Cron: "30 9 * * 1-5", TZ: "Europe/Berlin"}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
