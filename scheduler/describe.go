@@ -212,11 +212,9 @@ var ordinalNames = []string{"", "first", "second", "third", "fourth", "fifth", "
 
 func (d days) describeOrdinals() []string {
 	var all []string
-	for week, name := range ordinalNames {
-		for _, i := range []int{1, 2, 3, 4, 5, 6, 0} { // the week begins on Monday
-			if name != "" && d.ordinals[i]>>week&1 == 1 {
-				all = append(all, name+" "+weekdays[i])
-			}
+	for _, i := range []int{1, 2, 3, 4, 5, 6, 0} { // the week begins on Monday
+		if places := names(uint64(d.ordinals[i]), func(n int) string { return ordinalNames[n] }); len(places) > 0 {
+			all = append(all, listed(places)+" "+weekdays[i])
 		}
 	}
 	return all

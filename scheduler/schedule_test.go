@@ -85,7 +85,7 @@ func TestDescribe(t *testing.T) {
 		"30 9 * * 1-5;0 16 * * 1-5": "every weekday at 09:30 and 16:00 (UTC)", "0 9-17 * * 1-5": "every hour from 09:00 to 17:00, every weekday (UTC)",
 		"*/30 8-17 * * *;0 18 * * *": "every 30 minutes from 08:00 to 18:00 (UTC)", "30 * * * *": "every hour from 00:30 to 23:30 (UTC)",
 		"0 9 L * *": "on the last day of every month at 09:00 (UTC)", "0 9 * * 5L": "on the last Friday of every month at 09:00 (UTC)",
-		"0 9 * * 1#1,1#3": "on the first Monday and third Monday of every month at 09:00 (UTC)", "0 9 1W * *": "on the first working day of every month at 09:00 (UTC)",
+		"0 9 * * 1#1,1#3": "on the first and third Monday of every month at 09:00 (UTC)", "0 9 1W * *": "on the first working day of every month at 09:00 (UTC)",
 		"0 9 LW 3 *": "every year on the last working day of March at 09:00 (UTC)", "0 9 15W * *": "on the weekday nearest to the 15th of every month at 09:00 (UTC)",
 		"0 9 1 1,4,7,10 *": "every year on the 1st of January, April, July and October at 09:00 (UTC)", "0 9 13 * 5": "by the cron expression `0 9 13 * 5` (UTC)",
 		"*/7 * * * *": "by the cron expression `*/7 * * * *` (UTC)", "0 9 * * 1;0 10 * * 3": "every Monday at 09:00 and every Wednesday at 10:00 (UTC)",
