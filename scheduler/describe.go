@@ -114,7 +114,7 @@ func describeTimes(set [24 * 60]bool) (words string, interval, ok bool) {
 	if len(times) == 0 {
 		return "", false, false
 	}
-	if len(times) > 2 {
+	if len(times) > 3 {
 		first, last, step := times[0], times[len(times)-1], times[1]-times[0]
 		even := true
 		for i, t := range times {
@@ -144,8 +144,13 @@ func clockWords(minute int) string { return fmt.Sprintf("%02d:%02d", minute/60, 
 func (d days) describe(every int, unit string) (words, months string, ok bool) {
 	anyDate, anyWeekday := d.dates&anyBit != 0, d.weekdays&anyBit != 0
 	anyDate, anyWeekday = anyDate && !d.extraDates(), anyWeekday && !d.extraWeekdays()
-	if d.months&anyBit == 0 {
-		months = " in " + listed(names(d.months, monthName))
+	of := listed(names(d.months, monthName))
+	switch left := (1<<13 - 2) &^ d.months; {
+	case d.months&anyBit != 0:
+	case bits.OnesCount64(left) < 3:
+		months = " except in " + listed(names(left, monthName))
+	default:
+		months = " in " + of
 	}
 	counted := every > 1
 	switch {
@@ -157,6 +162,8 @@ func (d days) describe(every int, unit string) (words, months string, ok bool) {
 		return fmt.Sprintf("every %d weeks on %s", every, dayNames(d.weekdays)), months, true
 	case anyDate && !d.extraWeekdays() && d.weekdays == 1<<6-2:
 		return "every weekday" + describeCount(every, unit), months, true
+	case anyDate && !d.extraWeekdays() && bits.OnesCount64(d.weekdays) == 6:
+		return "every day except " + dayNames((1<<7-1)&^d.weekdays) + describeCount(every, unit), months, true
 	case anyDate && !d.extraWeekdays():
 		return "every " + dayNames(d.weekdays) + describeCount(every, unit), months, d.weekdays != 0
 	case !anyDate && !anyWeekday:
@@ -173,11 +180,11 @@ func (d days) describe(every int, unit string) (words, months string, ok bool) {
 	case !ok || len(on) == 0:
 		return "", "", false
 	case counted && unit == UnitMonth && d.months&anyBit == 0 && every%12 == 0:
-		return fmt.Sprintf("every %d years on the %s of%s", every/12, listed(on), strings.TrimPrefix(months, " in")), "", true
+		return fmt.Sprintf("every %d years on the %s of %s", every/12, listed(on), of), "", true
 	case counted && unit == UnitMonth && d.months&anyBit != 0:
 		return fmt.Sprintf("every %d months on the %s", every, listed(on)), "", true
 	case d.months&anyBit == 0:
-		return "every year on the " + listed(on) + " of" + strings.TrimPrefix(months, " in") + describeCount(every, unit), "", true
+		return "every year on the " + listed(on) + " of " + of + describeCount(every, unit), "", true
 	}
 	return "on the " + listed(on) + " of every month" + describeCount(every, unit), "", true
 }

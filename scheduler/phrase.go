@@ -325,13 +325,17 @@ func (f *phrase) countTimes() error {
 	if f.often.n < 2 {
 		return nil
 	}
-	said := len(f.clocks())
-	switch f.often.unit {
-	case UnitWeek:
-		days, _ := f.repeated.plainWeekdays()
-		said *= len(days)
-	case UnitMonth:
-		said *= strings.Count(f.repeated.dates+","+f.repeated.weekdays, ",")
+	said := 0
+	for _, g := range append([]*phrase{f}, f.also...) {
+		n := len(g.clocks())
+		switch f.often.unit {
+		case UnitWeek:
+			days, _ := g.repeated.plainWeekdays()
+			n *= len(days)
+		case UnitMonth:
+			n *= strings.Count(g.repeated.dates+","+g.repeated.weekdays, ",")
+		}
+		said += n
 	}
 	if said != f.often.n {
 		return unclear("%d times a %s, but at %d? Say each, for example: every day at 9:00 and 17:00.", f.often.n, f.often.unit, said)

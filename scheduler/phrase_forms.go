@@ -40,7 +40,7 @@ func (r *reader) phrase() (*phrase, error) {
 		}
 	}
 	f.adjective = f.adjective && f.clock == nil
-	if !f.whole() && !f.repeats() { // only mentioned
+	if !f.whole() && (!f.repeats() || f.adjective) { // only mentioned
 		return f, nil
 	}
 	return f, r.leftover(f)
@@ -151,7 +151,7 @@ func (r *reader) moreClocks(f *phrase) (err error) {
 			return false
 		}
 		c.part = r.dayPart()
-		if bare && c.hourAlone && f.often.n == 0 && c.part == "" && !r.closes() {
+		if bare && c.hourAlone && f.often.n == 0 && c.part == "" && len(f.more) == 0 && !r.closes() {
 			if comma {
 				return false
 			}
@@ -380,7 +380,7 @@ func (r *reader) leftover(f *phrase) error {
 			return nil
 		}
 	}
-	if r.goesOn(joined != "") {
+	if r.goesOn(joined != "") || joined == "or" && isDigits(r.peek(0)) {
 		return errOneTime
 	}
 	return nil

@@ -152,18 +152,14 @@ func (r *reader) date(f *phrase, on bool) (bool, error) {
 		return f.onDay("then", inDays(0))
 	}
 	if o := r.endOf(); o != nil {
-		f.adjective = !o.again
-		return f.onOrdinals(o)
+		return f.onPeriods(o, false)
 	}
 	the := r.take("the")
 	switch o, err := r.ordinals(); {
 	case err != nil:
 		return false, err
-	case o != nil && o.months != nil:
-		return false, unclear("Every year, or once? For example: every year on the first Monday of March at 9:00, or on 2026-12-01 at 10:00.")
 	case o != nil && o.period != "":
-		f.adjective = !o.again && !on
-		return f.onOrdinals(o)
+		return f.onPeriods(o, on)
 	case o != nil:
 		return false, nil
 	}

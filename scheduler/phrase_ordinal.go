@@ -135,8 +135,6 @@ func (r *reader) period(o *ordinals) {
 			return true
 		}
 		switch r.takeOne("the", "a", "each", "every", "this", "next") {
-		case "":
-			return false
 		case "each", "every", "a":
 			o.again = true
 		case "this", "next":
@@ -170,11 +168,25 @@ func (f *phrase) onOrdinals(o *ordinals) (bool, error) {
 	return true, nil
 }
 
+// onPeriods is onOrdinals for what no "every" stands before, and may only be
+// mentioned: of the month means of each, but of the year may mean once.
+func (f *phrase) onPeriods(o *ordinals, on bool) (bool, error) {
+	f.adjective = !o.again && !on
+	if o.period == "year" && !o.again && !o.following {
+		f.adjective = true
+		f.problem = unclear("Every year, or once? For example: every year on the first Monday of March at 9:00, or on 2026-12-01 at 10:00.")
+	}
+	return f.onOrdinals(o)
+}
+
 // endOf reads "at the end of every month".
 func (r *reader) endOf() *ordinals {
 	o := &ordinals{dates: "L", weekdays: "*", last: true}
 	if r.try(func() bool {
 		r.takeOne("at", "by", "on")
+		if r.take("month", "end") || r.take("month", "-", "end") {
+			return true
+		}
 		r.take("the")
 		if !r.take("end") || r.peek(0) != "of" {
 			return false

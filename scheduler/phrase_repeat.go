@@ -85,6 +85,12 @@ func (r *reader) counted(f *phrase, n int) (bool, error) {
 	if r.peek(0) == "working" || r.peek(0) == "business" || r.peek(0) == "weekday" || r.peek(0) == "weekdays" || r.peek(0) == "workday" || r.peek(0) == "workdays" {
 		return false, unclear("I can count days, weeks and months, not working days. For example: every 2 days at 9:30, or every Monday, Wednesday and Friday at 9:30.")
 	}
+	if r.peek(0) == "." && r.glued(0) && r.glued(1) && isDigits(r.peek(1)) && units[r.peek(2)] != "" {
+		return false, unclear("Whole numbers, please. For example: every 90 minutes.")
+	}
+	if r.take("and", "a", "half", "hours") || n == 1 && r.take("hour", "and", "a", "half") {
+		return f.each(60*n+30, "minute", false)
+	}
 	if n > 1 {
 		if days, _, ok := r.dayItems(); ok {
 			f.repeated = onWeekdays(weekdayField(days))
@@ -114,6 +120,9 @@ func (r *reader) counted(f *phrase, n int) (bool, error) {
 		r.weekly(f)
 		return f.eachNth(2*n, UnitWeek)
 	case "month":
+		if n == 1 && (r.take("end") || r.take("-", "end")) {
+			return f.onOrdinals(&ordinals{dates: "L", weekdays: "*", last: true})
+		}
 		if found, err := r.monthly(f); !found {
 			return false, err
 		}

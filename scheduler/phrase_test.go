@@ -251,9 +251,15 @@ func TestAPhraseMayNameItsZone(t *testing.T) {
 // What people are told to say instead is understood.
 func TestExamplesOfQuestionsAreUnderstood(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"every Monday", "every two weeks", "every hour until noon", "on the 31st of every month at 9", "every few minutes", "twice a day",
+	texts := []string{"every Monday", "every two weeks", "every hour until noon", "on the 31st of every month at 9", "every few minutes", "twice a day",
 		"every month", "every year", "next week", "next month", "on 3/4", "tomorrow", "at 9", "in 1.5 hours", "tomorrow at 9 and at 10", "every 5 seconds",
-		"tomorrow evening at 9am", "every 29 February at 9:00", "every day at 9 UTC+2", "nothing"} {
+		"tomorrow evening at 9am", "every 29 February at 9:00", "every day at 9 UTC+2", "nothing"}
+	for _, c := range sentences(t) {
+		if c.Asks+c.Refuses != "" {
+			texts = append(texts, c.Say)
+		}
+	}
+	for _, text := range texts {
 		_, _, err := ParsePhrase(text, monday, "Europe/Berlin")
 		var question *PhraseError
 		if !errors.As(err, &question) {
@@ -273,7 +279,10 @@ func TestExamplesOfQuestionsAreUnderstood(t *testing.T) {
 
 func FuzzParsePhrase(f *testing.F) {
 	for _, s := range []string{"every weekday at 9:30 x", "in 3 days", "on 2026-02-30 at 1", "at 99:99", "every Monday, and at", "at half past 12 in the evening every 1st, 2nd & 30th",
-		"on December 1st, 2027 at 10:00 UTC", "tonight at midnight", "twenty-five minutes from now", "next week on Sunday, 9 p.m.", "every year on the 29th of February at 9"} {
+		"on December 1st, 2027 at 10:00 UTC", "tonight at midnight", "twenty-five minutes from now", "next week on Sunday, 9 p.m.", "every year on the 29th of February at 9",
+		"every two weeks from Monday 7 December until the end of March at 9 and 17:00", "every 30 minutes between 8:00 and 18:00 on weekdays except Friday for two weeks",
+		"twice a month on the first and last working day of the quarter at 9am", "every Monday at 9 and on the last day of every month at 10 in June, 3 times",
+		"from 9 to 17 every hour, starting the 15th", "biweekly on weekends but not in August at 9", "every third Thursday at 9 for the rest of the year"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -294,24 +303,33 @@ func FuzzParsePhrase(f *testing.F) {
 	})
 }
 
-// Whatever cron expression is accepted has due times that move on, and words.
+// Whatever schedule is accepted has due times that move on, and words.
 func FuzzSchedule(f *testing.F) {
-	for _, s := range []string{"30 9 * * 1-5", "@every 1h", "@weekly", "0 0 29 2 *", "*/7 0-23/2 1,15 jan-mar ?", "TZ=UTC 0 0 * * *"} {
-		f.Add(s)
+	for _, s := range []string{"30 9 * * 1-5", "@every 1h", "@weekly", "0 0 29 2 *", "*/7 0-23/2 1,15 jan-mar ?", "TZ=UTC 0 0 * * *", "0 9 L * 5L,1#2;0 9 LW,15W * *", "*/5 * L * friL"} {
+		f.Add(s, 0, "", int64(0), int64(0))
+		f.Add(s, 2, "week", monday.Unix(), int64(0))
+		f.Add(s, 3, "month", monday.Unix()+1, monday.AddDate(9, 0, 0).Unix())
+		f.Add(s, 5, "day", monday.Unix(), monday.AddDate(0, 0, 9).Unix())
 	}
-	f.Fuzz(func(t *testing.T, expr string) {
-		s := Schedule{Cron: expr, TZ: "Africa/Casablanca"}
+	f.Fuzz(func(t *testing.T, expr string, every int, unit string, from, until int64) {
+		s := Schedule{Cron: expr, TZ: "Africa/Casablanca", Every: every, Unit: unit}
+		if from != 0 {
+			s.From = time.Unix(from, 0)
+		}
+		if until != 0 {
+			s.Until = time.Unix(until, 0)
+		}
 		if expr == "" || s.Validate() != nil {
 			return
 		}
 		times := s.Times(monday, 3)
 		for i, at := range times {
-			if i > 0 && at.Sub(times[i-1]) < time.Minute || !at.After(monday) {
-				t.Errorf("%q is due at %v: less than a minute apart", expr, times)
+			if i > 0 && at.Sub(times[i-1]) < time.Minute || !at.After(monday) || at.Before(s.From) || until != 0 && at.After(s.Until) {
+				t.Errorf("%+v is due at %v: less than a minute apart, or outside its bounds", s, times)
 			}
 		}
-		if len(times) == 0 || s.Describe() == "" {
-			t.Errorf("%q was accepted and is due at %v, %q", expr, times, s.Describe())
+		if len(times) == 0 && until == 0 || s.Describe() == "" {
+			t.Errorf("%+v was accepted and is due at %v, %q", s, times, s.Describe())
 		}
 	})
 }
