@@ -121,8 +121,8 @@ func join(before, after string) string {
 	return strings.TrimSpace(strings.TrimSpace(before) + " " + strings.TrimSpace(after))
 }
 
-// phrase is a time that was found, as it was said. At most one of interval,
-// repeated, ahead and day is set; with none it is a time of day alone.
+// phrase is a time that was found, as it was said. At most one of ahead, day and
+// what repeats is set; with none it is a time of day alone.
 type phrase struct {
 	start, end int // bytes of the text
 
@@ -131,18 +131,32 @@ type phrase struct {
 	ahead    *ahead
 	day      func(today time.Time) (time.Time, error) // the day that is meant, midnight as UTC
 
-	named     string     // the day in words, for questions
-	weekly    bool       // a day of the week: the next one, if that of today has passed
-	tonight   bool       // midnight ends the day
-	adjective bool       // a word such as "daily" alone, which may be of something else
-	clock     *timeOfDay // nil: not said
-	part      string     // morning, afternoon, evening, night; "": not said
-	zone      string     // "": the person's own
-	problem   error      // why it cannot be whole
+	named     string       // the day in words, for questions
+	weekly    bool         // a day of the week: the next one, if that of today has passed
+	tonight   bool         // midnight ends the day
+	adjective bool         // a word such as "daily" alone, which may be of something else
+	clock     *timeOfDay   // nil: not said
+	more      []*timeOfDay // further times of day
+	part      string       // morning, afternoon, evening, night; "": not said
+	zone      string       // "": the person's own
+	problem   error        // why it cannot be whole
+
+	// Only of what repeats.
+	window       *window
+	from, until  *bound
+	lasting      *ahead // how long from the first day on
+	times        int    // how often in all; 0: without end
+	often        often
+	except       []time.Weekday
+	exceptMonths []time.Month
+	also         []*phrase // other days with times of their own
 }
 
-// repeated are the days of a schedule, as fields of cron.
-type repeated struct{ dates, months, weekdays string }
+// often is "twice a day".
+type often struct {
+	n    int // 0: not said
+	unit string
+}
 
 // ahead is a distance from now.
 type ahead struct {
@@ -157,21 +171,30 @@ func (f *phrase) whole() bool {
 	return f.problem == nil && (f.clock != nil || f.interval != 0 || f.ahead != nil && f.part == "")
 }
 
+func (f *phrase) clocks() []*timeOfDay {
+	if f.clock == nil {
+		return nil
+	}
+	return append([]*timeOfDay{f.clock}, f.more...)
+}
+
 // schedule is when that is, said at now.
 func (f *phrase) schedule(now time.Time) (Schedule, error) {
 	loc, err := loadZone(f.zone)
 	if err != nil {
 		return Schedule{}, unclear("I cannot read the time zone: %v.", err)
 	}
-	if f.interval != 0 {
-		return Schedule{Cron: intervalCron(f.interval), TZ: f.zone}, nil
+	if f.repeats() {
+		return f.repeating(now, loc)
 	}
-	hour, minute, err := f.timeOfDay()
-	if err != nil {
-		return Schedule{}, err
+	if len(f.more) > 0 {
+		return Schedule{}, errOneTime
 	}
-	if f.repeated != nil {
-		return Schedule{Cron: fmt.Sprintf("%d %d %s %s %s", minute, hour, f.repeated.dates, f.repeated.months, f.repeated.weekdays), TZ: f.zone}, nil
+	var hour, minute int
+	if f.clock != nil {
+		if hour, minute, err = f.timeOfDay(f.clock); err != nil {
+			return Schedule{}, err
+		}
 	}
 	at, err := f.once(now, hour, minute, loc)
 	if err != nil {
@@ -187,6 +210,137 @@ func (f *phrase) schedule(now time.Time) (Schedule, error) {
 		return Schedule{}, unclear("That is more than ten years away.")
 	}
 	return Schedule{At: at, TZ: f.zone}, nil
+}
+
+// repeating is the schedule of what repeats.
+func (f *phrase) repeating(now time.Time, loc *time.Location) (Schedule, error) {
+	if err := f.countTimes(); err != nil {
+		return Schedule{}, err
+	}
+	s := Schedule{TZ: f.zone}
+	first, err := f.begin(&s, now, loc)
+	if err != nil {
+		return Schedule{}, err
+	}
+	if s.Cron, err = f.cron(first); err != nil {
+		return Schedule{}, err
+	}
+	if f.interval != 0 && s.Cron == intervalCron(f.interval) && !s.From.IsZero() && !s.Next(s.From.Add(-time.Second)).Equal(s.From) {
+		s.Cron = "@every " + strings.TrimSuffix(f.interval.String(), "0s") // counted from its first time
+	}
+	if err := s.Validate(); err != nil {
+		return Schedule{}, unclear("I cannot keep to that time: %v.", err)
+	}
+	if d := f.repeated; d != nil && d.every > 1 {
+		if s.From.IsZero() {
+			s.From = instant(shown(s.Next(now), loc).Truncate(day), loc)
+		}
+		s.Every, s.Unit = d.every, d.unit
+	}
+	if err := f.finish(&s, now, loc); err != nil {
+		return Schedule{}, err
+	}
+	return s, nil
+}
+
+// begin sets From, and gives the first day that was said.
+func (f *phrase) begin(s *Schedule, now time.Time, loc *time.Location) (first time.Time, err error) {
+	if f.from == nil {
+		return time.Time{}, nil
+	}
+	today := shown(now, loc).Truncate(day)
+	if f.from.span != 0 {
+		s.From = now.Add(f.from.span).Truncate(time.Second)
+		return today, nil
+	}
+	first = today
+	if f.from.day != nil {
+		if first, err = f.from.day(today); err != nil {
+			return time.Time{}, err
+		}
+	}
+	if f.from.clock == nil {
+		s.From = instant(first, loc)
+		return first, nil
+	}
+	hour, minute, err := f.timeOfDay(f.from.clock)
+	if err != nil {
+		return time.Time{}, err
+	}
+	clock := time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute
+	if s.From = instant(first.Add(clock), loc); f.from.day == nil && !s.From.After(now) {
+		s.From = instant(first.Add(day+clock), loc)
+	}
+	return first, nil
+}
+
+// finish sets Until, and refuses what ends before its first time.
+func (f *phrase) finish(s *Schedule, now time.Time, loc *time.Location) error {
+	next := s.Next(now)
+	if next.IsZero() {
+		return unclear("I cannot keep to that time: it never happens.")
+	}
+	from := shown(next, loc).Truncate(day)
+	if f.from != nil {
+		from = shown(latest(s.From, now), loc).Truncate(day)
+	}
+	switch {
+	case f.until != nil:
+		if f.from == nil {
+			from = shown(now, loc).Truncate(day)
+		}
+		last, err := f.until.day(from)
+		if err != nil {
+			return err
+		}
+		s.Until = instant(last.AddDate(0, 0, 1), loc).Add(-time.Second)
+		if f.until.clock != nil {
+			hour, minute, err := f.timeOfDay(f.until.clock)
+			if err != nil {
+				return err
+			}
+			s.Until = instant(last.Add(time.Duration(hour)*time.Hour+time.Duration(minute)*time.Minute), loc)
+		}
+	case f.lasting != nil && f.lasting.span != 0:
+		s.Until = latest(now, s.From).Add(f.lasting.span).Truncate(time.Second)
+	case f.lasting != nil:
+		s.Until = instant(f.lasting.from(from), loc).Add(-time.Second)
+	case f.times != 0:
+		all := s.Times(now, f.times)
+		s.Until = all[len(all)-1]
+	default:
+		return nil
+	}
+	switch {
+	case s.Until.Before(s.From):
+		return unclear("It would end, on %s, before it begins, on %s.", s.Until.In(loc).Format("2 January 2006"), s.From.In(loc).Format("2 January 2006"))
+	case s.Next(now).IsZero():
+		return unclear("It would end, on %s, before its first time, on %s.", s.Until.In(loc).Format("2 January 2006 at 15:04"), next.In(loc).Format("2 January 2006 at 15:04"))
+	}
+	return nil
+}
+
+// countTimes compares what was said of how often with what was said of when.
+func (f *phrase) countTimes() error {
+	if f.often.n < 2 {
+		return nil
+	}
+	said := 0
+	for _, g := range append([]*phrase{f}, f.also...) {
+		n := len(g.clocks())
+		switch f.often.unit {
+		case UnitWeek:
+			days, _ := g.repeated.plainWeekdays()
+			n *= len(days)
+		case UnitMonth:
+			n *= strings.Count(g.repeated.dates+","+g.repeated.weekdays, ",")
+		}
+		said += n
+	}
+	if said != f.often.n {
+		return unclear("%d times a %s, but at %d? Say each, for example: every day at 9:00 and 17:00.", f.often.n, f.often.unit, said)
+	}
+	return nil
 }
 
 // once is the instant of a phrase that does not repeat.
@@ -229,38 +383,30 @@ func (a *ahead) from(wall time.Time) time.Time {
 	return time.Date(year, month+time.Month(a.months), min(date, last)+a.days, wall.Hour(), wall.Minute(), wall.Second(), 0, time.UTC)
 }
 
-func intervalCron(d time.Duration) string {
-	minutes := int(d / time.Minute)
-	switch {
-	case minutes == 1:
-		return "* * * * *"
-	case minutes == 60:
-		return "0 * * * *"
-	case minutes < 60 && 60%minutes == 0:
-		return fmt.Sprintf("*/%d * * * *", minutes)
-	case minutes%60 == 0:
-		return fmt.Sprintf("@every %dh", minutes/60)
-	}
-	return fmt.Sprintf("@every %dm", minutes)
-}
-
 // timeOfDay is the clock time that is meant, with the part of the day.
-func (f *phrase) timeOfDay() (hour, minute int, err error) {
-	if f.clock == nil {
-		return 0, 0, nil
+func (f *phrase) timeOfDay(c *timeOfDay) (hour, minute int, err error) {
+	part := c.part
+	if part == "" && c == f.clock {
+		part = f.part
 	}
-	c := *f.clock
-	if f.part == "" || c.midnight {
+	if c.half == "" && c.bare && c.hourAlone && c.hour <= 12 && part == "" {
+		for _, other := range f.clocks() {
+			if other.half != "" || other.part != "" {
+				return 0, 0, unclear("Is it %d:00 or %d:00? With several times, say am or pm of each. For example: every day at 9am and 5pm.", c.hour, (c.hour+12)%24)
+			}
+		}
+	}
+	if part == "" || c.midnight {
 		return c.hour, c.minute, nil
 	}
-	if f.part == "night" && f.repeated != nil && c.hour < 6 { // the small hours of each night
+	if part == "night" && f.repeated != nil && c.hour < 6 { // the small hours of each night
 		return c.hour, c.minute, nil
 	}
-	fits := map[string][2]int{"morning": {0, 11}, "afternoon": {12, 18}, "evening": {16, 23}, "night": {18, 23}}[f.part]
+	fits := map[string][2]int{"morning": {0, 11}, "afternoon": {12, 18}, "evening": {16, 23}, "night": {18, 23}}[part]
 	for _, h := range []int{c.hour, c.hour + 12} {
 		if h >= fits[0] && h <= fits[1] && (h == c.hour || c.bare && h < 24) {
 			return h, c.minute, nil
 		}
 	}
-	return 0, 0, unclear("%s is not in the %s. Say it with 24 hours. For example: tomorrow at 18:30.", c.said, f.part)
+	return 0, 0, unclear("%s is not in the %s. Say it with 24 hours. For example: tomorrow at 18:30.", c.said, part)
 }

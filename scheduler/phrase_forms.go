@@ -9,6 +9,7 @@ import (
 // phrase reads one time from here on; nil if none begins here.
 func (r *reader) phrase() (*phrase, error) {
 	f := &phrase{}
+	led := r.leading(f)
 	c, err := r.clockAfterAt()
 	if err != nil {
 		return nil, err
@@ -23,22 +24,57 @@ func (r *reader) phrase() (*phrase, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !found && c == nil:
+	case !found && c == nil, led && !f.repeats():
 		return nil, nil
-	case !found && c.bare && c.hourAlone && f.part == "":
+	case !found && c.bare && c.hourAlone && f.part == "" && len(f.more) == 0:
 		f.problem = unclear("On which day, and is it %d:00 or %d:00? For example: tomorrow at %d:00.", c.hour, (c.hour+12)%24, c.hour)
 	case f.clock != nil && (f.interval != 0 || f.ahead != nil && f.ahead.span != 0):
 		return nil, unclear("Either a time of day or a distance, not both. For example: every day at 9:30, or in 20 minutes.")
-	case f.interval == 0 && (f.ahead == nil || f.ahead.span == 0):
+	case f.repeats():
+		if err := r.limits(f); err != nil {
+			return nil, err
+		}
+	case f.ahead == nil || f.ahead.span == 0:
 		if err := r.tail(f); err != nil {
 			return nil, err
 		}
 	}
 	f.adjective = f.adjective && f.clock == nil
-	if !f.whole() && !f.repeats() { // only mentioned
+	if !f.whole() && (!f.repeats() || f.adjective) { // only mentioned
 		return f, nil
 	}
-	return f, r.leftover()
+	return f, r.leftover(f)
+}
+
+// leading reads limits that stand before what repeats: "from 7 December, every
+// Monday at 9". What leads to nothing is none.
+func (r *reader) leading(f *phrase) (led bool) {
+	switch r.peek(0) {
+	case "from", "starting", "beginning", "between", "until", "till":
+	default:
+		return false
+	}
+	begin, read := r.i, 0
+	g := &phrase{interval: time.Minute} // a time of day may be that of an interval
+	for before := -1; before != r.i; {
+		before = r.i
+		for _, one := range []func(*phrase) (bool, error){r.between, r.beginning, r.ending} {
+			if err := r.afterComma(g, one); err != nil {
+				r.i = begin
+				return false
+			}
+		}
+		read++
+	}
+	r.take(",")
+	back := r.i
+	found, err := r.when(&phrase{})
+	if r.i = back; !found && err == nil || read < 2 {
+		r.i = begin
+		return false
+	}
+	f.from, f.until, f.window, f.zone = g.from, g.until, g.window, g.zone
+	return true
 }
 
 // clockAfterAt reads "at 9:30"; nil if that does not come next.
@@ -74,6 +110,11 @@ func (r *reader) tail(f *phrase) error {
 				return err
 			}
 		}
+		if f.clock != nil {
+			if err := r.moreClocks(f); err != nil {
+				return err
+			}
+		}
 		if f.clock != nil && f.zone == "" {
 			zone, err := r.readZone()
 			if err != nil {
@@ -83,6 +124,51 @@ func (r *reader) tail(f *phrase) error {
 		}
 	}
 	return nil
+}
+
+// moreClocks reads further times of day: "and 17:00", ", 13:00 and 17".
+func (r *reader) moreClocks(f *phrase) (err error) {
+	for r.try(func() bool {
+		comma := r.take(",")
+		if r.takeOne("and", "&") == "" && !comma {
+			return false
+		}
+		c, failed := r.clockAfterAt()
+		if c == nil && failed == nil {
+			c, failed = r.clock(false)
+		}
+		bare := c == nil && failed == nil && isDigits(r.peek(0)) && len(r.peek(0)) < 3
+		if bare {
+			if c, failed = r.clock(true); c == nil && failed == nil {
+				return false // 3 hours, 5 %
+			}
+		}
+		if failed != nil {
+			err = failed
+			return false
+		}
+		if c == nil {
+			return false
+		}
+		c.part = r.dayPart()
+		if bare && c.hourAlone && f.often.n == 0 && c.part == "" && len(f.more) == 0 && !r.closes() {
+			if comma {
+				return false
+			}
+			err = unclear("Is %q a second time? Write it with minutes. For example: every day at 9:00 and %d:00.", c.said, c.hour)
+			return false
+		}
+		f.more = append(f.more, c)
+		return true
+	}) {
+	}
+	return err
+}
+
+// closes reports whether what follows a number shows that it is a time of day.
+func (r *reader) closes() bool {
+	return slices.Contains([]string{"", ",", ".", ":", ";", "!", "?", "and", "&", "every", "each", "on", "in", "from", "starting", "beginning", "until", "till",
+		"except", "for", "utc", "to", "o'clock"}, r.peek(0)) || strings.Contains(r.peek(0), "/")
 }
 
 // dayPart reads "in the morning", "at night" or "mornings"; "" for none.
@@ -106,11 +192,11 @@ func (r *reader) when(f *phrase) (found bool, err error) {
 		}
 	}()
 	switch {
-	case r.takeOne("every", "each") != "", r.try(func() bool { return r.take("once") && r.takeOne("a", "an", "per", "every", "each") != "" }):
+	case r.takeOne("every", "each") != "":
 		return r.every(f)
-	case r.peek(0) == "twice" && slices.Contains([]string{"a", "per", "every", "each"}, r.peek(1)):
-		return false, unclear("At which two times? Make a duty for each, for example: every day at 9:00.")
-	case slices.Contains([]string{"hourly", "daily", "nightly", "weekly", "monthly", "yearly"}, r.peek(0)):
+	case r.howOften(f):
+		return r.perPeriod(f)
+	case isAdjective(r.peek(0)), r.peek(0) == "bi" && r.peek(1) == "-":
 		return r.adjective(f)
 	case r.take("in"):
 		return r.relative(f)
@@ -138,11 +224,11 @@ func (r *reader) when(f *phrase) (found bool, err error) {
 	case r.takeOne("next", "this", "coming") != "":
 		return r.nextOrThis(f, r.tokens[r.i-1].text)
 	case r.takeOne("weekdays", "workdays") != "":
-		f.repeated = &repeated{"*", "*", "1-5"}
+		f.repeated = onWeekdays("1-5")
 		f.adjective = !on
 		return true, nil
 	case r.take("weekends"), on && r.take("the", "weekends"):
-		f.repeated = &repeated{"*", "*", "0,6"}
+		f.repeated = onWeekdays("0,6")
 		f.adjective = !on
 		return true, nil
 	}
@@ -152,23 +238,106 @@ func (r *reader) when(f *phrase) (found bool, err error) {
 	return r.date(f, on)
 }
 
+// howOften reads "once a", "twice per" and "three times each".
+func (r *reader) howOften(f *phrase) bool {
+	n := 0
+	return r.try(func() bool {
+		switch {
+		case r.take("once"):
+			n = 1
+		case r.take("twice"):
+			n = 2
+		default:
+			var ok bool
+			if n, ok = r.number(); !ok || !r.take("times") {
+				return false
+			}
+		}
+		if r.takeOne("a", "an", "per", "every", "each") == "" {
+			return false
+		}
+		f.often.n = n
+		return true
+	})
+}
+
+// perPeriod reads what follows "twice a".
+func (r *reader) perPeriod(f *phrase) (bool, error) {
+	n, unit := f.often.n, units[r.peek(0)]
+	if n < 2 {
+		return r.every(f)
+	}
+	switch {
+	case unit == "hour" && n <= 60 && 60%n == 0:
+		r.i++
+		f.often = often{}
+		return f.each(60/n, "minute", false)
+	case unit == UnitDay || unit == UnitWeek || unit == UnitMonth:
+	default:
+		return false, unclear("At which %d times? For example: every day at 9:00 and 17:00.", n)
+	}
+	f.often.unit = unit
+	found, err := r.every(f)
+	if found && err == nil {
+		example := map[string]string{UnitDay: "every day at 9:00 and 17:00", UnitWeek: "every Monday and Thursday at 9:00", UnitMonth: "on the 1st and 15th of every month at 9:00"}[unit]
+		if f.problem = unclear("At which %d times? For example: %s.", n, example); f.clock != nil || r.hasClock() && (unit == UnitDay || f.repeated.undated == "") {
+			f.problem = nil
+		}
+	}
+	return found, err
+}
+
+// hasClock reports whether a time of day comes next.
+func (r *reader) hasClock() bool {
+	back := r.i
+	defer func() { r.i = back }()
+	g := &phrase{often: often{n: 2}}
+	return r.tail(g) == nil && g.clock != nil
+}
+
+func isAdjective(w string) bool {
+	return slices.Contains([]string{"hourly", "daily", "nightly", "weekly", "biweekly", "fortnightly", "monthly", "bimonthly", "semimonthly", "semiweekly", "quarterly",
+		"yearly", "annually"}, w)
+}
+
 // adjective reads "daily" and the like, which may be said of something else.
 func (r *reader) adjective(f *phrase) (bool, error) {
+	var err error
 	f.adjective = true
-	word := r.takeOne("hourly", "daily", "nightly", "weekly", "monthly", "yearly")
-	read := map[string]func(*phrase) (bool, error){"weekly": r.weekly, "monthly": r.monthly, "yearly": r.yearly}[word]
-	switch {
-	case word == "hourly":
+	word := r.peek(0)
+	if r.i++; word == "bi" {
+		r.i++
+		if word = "bi" + r.peek(0); !isAdjective(word) {
+			return false, nil
+		}
+		r.i++
+	}
+	switch word {
+	case "hourly":
 		f.interval = time.Hour
-	case read == nil:
-		f.repeated = &repeated{"*", "*", "*"}
+	case "daily", "nightly":
+		f.repeated = onWeekdays("*")
 		if word == "nightly" {
 			f.part = "night"
 		}
+	case "weekly":
+		r.weekly(f)
+	case "biweekly", "fortnightly":
+		r.weekly(f)
+		_, err = f.eachNth(2, UnitWeek)
+	case "monthly":
+		_, err = r.monthly(f)
+	case "quarterly":
+		_, err = r.quarterly(f)
+	case "yearly", "annually":
+		_, err = r.yearly(f)
 	default:
-		if found, err := read(f); !found {
-			f.problem = err // asked only if there is no other time
+		if err = unclear("%s can mean twice in it or every second. For example: every 2 months on the 1st at 9:00, or on the 1st and 15th of every month at 9:00.", word); r.peek(0) == "on" || r.peek(0) == "at" {
+			return false, err
 		}
+	}
+	if err != nil {
+		f.problem = err // asked only if there is no other time
 	}
 	return true, nil
 }
@@ -177,14 +346,17 @@ var errOneTime = unclear("One time for one duty, please: I find several. Make a 
 
 // leftover refuses what goes on with the time but was not understood, so that
 // half of a wish is not taken for the whole.
-func (r *reader) leftover() error {
+func (r *reader) leftover(f *phrase) error {
 	begin := r.i
 	defer func() { r.i = begin }()
 	r.take(",")
 	glued := r.glued(0)
 	joined := r.takeOne("and", "or", "&", "-", "–", "to", "through", "plus", "until", "till", "unless", "except", "excluding", "but", "for", "from",
 		"starting", "beginning", "between")
-	limit := unclear("I cannot keep a duty within limits such as a first or last day, hours of the day, or exceptions. For example: every weekday at 9:30.")
+	limit := unclear("What happens once has no last day, hours or exceptions. For example: every weekday at 9:30 until the end of March.")
+	if f.repeats() {
+		limit = unclear("I do not understand within which limits. For example: every weekday at 9:30 from 7 December until 31 January.")
+	}
 	switch joined {
 	case "until", "till", "unless", "except", "excluding":
 		return limit
@@ -208,7 +380,7 @@ func (r *reader) leftover() error {
 			return nil
 		}
 	}
-	if r.goesOn(joined != "") {
+	if r.goesOn(joined != "") || joined == "or" && isDigits(r.peek(0)) {
 		return errOneTime
 	}
 	return nil

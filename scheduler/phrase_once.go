@@ -121,10 +121,15 @@ func (r *reader) namedDays(f *phrase, on bool) (bool, error) {
 	case !ok:
 		return false, nil
 	case plural:
-		f.repeated = &repeated{"*", "*", field(days)}
+		f.repeated = onWeekdays(weekdayField(days))
 		return true, nil
 	case len(days) > 1:
 		f.problem = unclear("Every week, or once? For example: every %s and %s at 9:30.", weekdays[days[0]], weekdays[days[1]])
+	}
+	if len(days) == 1 {
+		if of := r.datedWeekday(days[0]); of != nil {
+			return f.onDay("that day", of)
+		}
 	}
 	f.weekly = true
 	return f.onDay(weekdays[days[0]], func(today time.Time) (time.Time, error) { return nextWeekday(today, days[0]), nil })
@@ -146,9 +151,17 @@ func (r *reader) date(f *phrase, on bool) (bool, error) {
 		f.problem = unclear("I cannot be sure which is the day and which the month. Write it as year-month-day, for example: on 2026-12-01 at 10:00.")
 		return f.onDay("then", inDays(0))
 	}
+	if o := r.endOf(); o != nil {
+		return f.onPeriods(o, false)
+	}
 	the := r.take("the")
-	if r.partOfMonth() {
-		return false, errTooFine
+	switch o, err := r.ordinals(); {
+	case err != nil:
+		return false, err
+	case o != nil && o.period != "":
+		return f.onPeriods(o, on)
+	case o != nil:
+		return false, nil
 	}
 	if d, month, year, ok := r.dayOfYear(); ok {
 		return f.onDay("that day", func(today time.Time) (time.Time, error) { return nextDate(today, d, month, year) })
@@ -190,30 +203,6 @@ func (r *reader) numericDate() bool {
 			r.i += 2
 		}
 		return true
-	})
-}
-
-// partOfMonth reads "last Friday of the month" and "first day of March".
-func (r *reader) partOfMonth() bool {
-	return r.try(func() bool {
-		if r.takeOne("first", "second", "third", "fourth", "last") == "" {
-			return false
-		}
-		r.takeOne("working", "business")
-		if r.takeOne("day", "weekday", "workday") == "" {
-			if !isWeekday(r.peek(0)) {
-				return false
-			}
-			r.i++
-		}
-		if r.takeOne("of", "in") == "" {
-			return false
-		}
-		if r.takeOne("the", "every", "each", "a") != "" {
-			return r.takeOne("month", "week", "quarter", "year") != ""
-		}
-		_, ok := r.month()
-		return ok
 	})
 }
 

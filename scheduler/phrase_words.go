@@ -190,6 +190,54 @@ func (r *reader) weekdayList() (days []time.Weekday, plural, ok bool) {
 	}
 }
 
+// dayItems reads days of each week: "weekday", "weekends and Friday", "Mon to Wed".
+// many is for those that are more than one by their name.
+func (r *reader) dayItems() (days []time.Weekday, many, ok bool) {
+	for {
+		more, plural, isDay := r.dayItem()
+		if !isDay {
+			return nil, false, false
+		}
+		days, many = append(days, more...), many || plural
+		if !r.try(func() bool {
+			comma := r.take(",")
+			if r.takeOne("and", "&") == "" && !comma {
+				return false
+			}
+			back := r.i
+			_, _, isDay := r.dayItem()
+			r.i = back
+			return isDay
+		}) {
+			return days, many, true
+		}
+	}
+}
+
+func (r *reader) dayItem() (days []time.Weekday, many, ok bool) {
+	working := func() bool { return r.takeOne("working", "work", "business") != "" && r.takeOne("day", "days") != "" }
+	switch {
+	case r.takeOne("weekday", "weekdays", "workday", "workdays") != "", r.take("week", "day"), r.try(working):
+		return []time.Weekday{1, 2, 3, 4, 5}, true, true
+	case r.takeOne("weekend", "weekends") != "":
+		return []time.Weekday{0, 6}, true, true
+	}
+	r.try(func() bool {
+		days, many, ok = r.weekdayList()
+		return ok
+	})
+	return days, many || len(days) > 1, ok
+}
+
+// weekdayField writes days of the week as a field of cron.
+func weekdayField(days []time.Weekday) string {
+	all := field(days)
+	if all == "1,2,3,4,5" {
+		return "1-5"
+	}
+	return all
+}
+
 // field lists values as a field of cron.
 func field[T ~int](values []T) string {
 	values = slices.Clone(values)
@@ -220,9 +268,11 @@ func (r *reader) month() (time.Month, bool) {
 // timeOfDay is a clock time as it was said.
 type timeOfDay struct {
 	hour, minute int
-	bare         bool // neither am nor pm: it may be meant either way with a part of the day
-	hourAlone    bool // no minutes
-	midnight     bool // by that word
+	bare         bool   // neither am nor pm: it may be meant either way with a part of the day
+	hourAlone    bool   // no minutes
+	midnight     bool   // by that word
+	half         string // am, pm; "": not said
+	part         string // as that of the phrase, of this time alone
 	said         string
 }
 
@@ -302,7 +352,7 @@ func (r *reader) suffix(c *timeOfDay) string {
 	}
 	for _, half := range []string{"am", "pm"} {
 		if r.take(half) || r.take(half[:1], ".", "m", ".") || r.take(half[:1], ".", "m") {
-			c.bare = false
+			c.bare, c.half = false, half
 			return half
 		}
 	}

@@ -3,30 +3,51 @@ package scheduler
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 	_ "time/tzdata" // zones must be there on the smallest machine
-
-	"github.com/robfig/cron/v3"
 )
 
 // Schedule says when: again and again by Cron in TZ, or once at At.
 type Schedule struct {
-	Cron string    // five fields, or a descriptor such as @daily; "" for once
+	// Cron has five fields, or is a descriptor such as @daily; "" for once. The day
+	// of the month may also be L (the last one), 15W (the weekday nearest to the
+	// 15th: 1W is the first working day) and LW (the last working day); the day of
+	// the week 5L (the last Friday) and 1#2 (the second Monday). Several expressions
+	// are separated by ";": each of their times counts, once.
+	Cron string
 	TZ   string    // IANA zone of the local times
 	At   time.Time // for once
 
-	Every int       // of the days, weeks or months that Cron names, only each n-th counts, from From on; 0 and 1: all
-	Unit  string    // "day", "week", "month": what Every counts; "" where Every is 0
-	From  time.Time // not before; anchors Every
-	Until time.Time // not after; zero: without end
+	// Of the days, weeks or months that Cron names, only each Every-th counts: that
+	// which has From, in zone TZ, is the first. Weeks begin on Monday. 0 and 1: all.
+	Every int
+	Unit  string // UnitDay, UnitWeek or UnitMonth: what Every counts
+
+	From  time.Time // not before; an interval (@every) counts from it. Zero: at once
+	Until time.Time // not after. Zero: without end
 }
+
+// What Every counts.
+const (
+	UnitDay   = "day"
+	UnitWeek  = "week"
+	UnitMonth = "month"
+)
 
 const (
 	// shortest and longest are the intervals that are accepted.
 	shortest = time.Minute
-	longest  = 10 * 366 * 24 * time.Hour
+	longest  = 10 * 366 * day
+	// farthest is how far ahead a day is looked for, in months: 29 February is the
+	// fifth Friday of its month every 28 years, or 40 across 2100.
+	farthest = 41 * 12
+	// mostExpressions bounds Cron.
+	mostExpressions = 64
 )
+
+// longestEvery is the most that Every may be, by unit: about ten years.
+var longestEvery = map[string]int{UnitDay: 3660, UnitWeek: 522, UnitMonth: 120}
 
 // Validate reports what is wrong with the schedule, in words for people.
 func (s Schedule) Validate() error {
@@ -35,18 +56,35 @@ func (s Schedule) Validate() error {
 		return err
 	}
 	if s.Cron == "" {
-		if s.At.IsZero() {
+		switch {
+		case s.At.IsZero():
 			return errors.New("it says neither a repeating schedule nor a time")
+		case s.Every != 0 || s.Unit != "" || !s.From.IsZero() || !s.Until.IsZero():
+			return errors.New("what happens once has no first or last day, and leaves none out")
 		}
 		return nil
 	}
 	if c.every != 0 && c.every < shortest {
 		return fmt.Errorf("%q repeats faster than once a minute", s.Cron)
 	}
-	if c.next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+	if !s.Until.IsZero() && s.Until.Before(s.From) {
+		return errors.New("it ends before it begins")
+	}
+	first := c.unbounded(latest(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), s.From.Add(-time.Second)))
+	switch {
+	case first.IsZero():
 		return fmt.Errorf("%q never happens", s.Cron)
+	case !s.Until.IsZero() && !s.From.IsZero() && first.After(s.Until) && c.next(s.From.Add(-time.Second)).IsZero():
+		return errors.New("between its first and its last day it never happens")
 	}
 	return nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // Next is the first due time after t, in UTC; the zero time if there is none, and
@@ -80,6 +118,30 @@ func (s Schedule) Times(t time.Time, n int) []time.Time {
 	return all
 }
 
+// check reports what is wrong with the bounds and with what Every counts.
+func (s Schedule) check() error {
+	for _, bound := range []time.Time{s.From, s.Until} {
+		if !bound.IsZero() && (bound.Year() < 1970 || bound.Year() > 2200) {
+			return errors.New("its first and last day must be from 1970 to 2200")
+		}
+	}
+	switch {
+	case s.Unit != "" && !slices.Contains([]string{UnitDay, UnitWeek, UnitMonth}, s.Unit):
+		return fmt.Errorf("it counts days, weeks or months, not %q", s.Unit)
+	case s.Every < 0:
+		return fmt.Errorf("every %d is no number to count to", s.Every)
+	case s.Every < 2:
+		return nil
+	case s.Unit == "":
+		return errors.New("it does not say whether it counts days, weeks or months")
+	case s.Every > longestEvery[s.Unit]:
+		return fmt.Errorf("every %d %ss is less than once in ten years", s.Every, s.Unit)
+	case s.From.IsZero():
+		return fmt.Errorf("every %d %ss needs a first day to count from", s.Every, s.Unit)
+	}
+	return nil
+}
+
 func loadZone(name string) (*time.Location, error) {
 	switch name {
 	case "":
@@ -92,131 +154,4 @@ func loadZone(name string) (*time.Location, error) {
 		return nil, fmt.Errorf("%q is not a time zone such as Europe/Berlin", name)
 	}
 	return loc, nil
-}
-
-// calendar is a schedule that has been read, for many look-ups.
-type calendar struct {
-	zone   *time.Location
-	once   time.Time          // if neither every nor fields is set
-	every  time.Duration      // an interval, or
-	fields *cron.SpecSchedule // a cron expression, with zone UTC
-	hourly bool               // fields name no hour
-}
-
-// everyHour has a bit for each hour of a day.
-const everyHour = 1<<24 - 1
-
-func (s Schedule) calendar() (calendar, error) {
-	loc, err := loadZone(s.TZ)
-	if err != nil {
-		return calendar{}, err
-	}
-	c := calendar{zone: loc, once: s.At}
-	if s.Cron == "" {
-		return c, nil
-	}
-	if strings.HasPrefix(s.Cron, "TZ=") || strings.HasPrefix(s.Cron, "CRON_TZ=") {
-		return calendar{}, errors.New("the zone belongs into the time zone, not into the cron expression")
-	}
-	spec, err := cron.ParseStandard(s.Cron)
-	if err != nil {
-		return calendar{}, fmt.Errorf("%q is not a cron expression of five fields: %w", s.Cron, err)
-	}
-	switch spec := spec.(type) {
-	case cron.ConstantDelaySchedule:
-		if c.every = spec.Delay; c.every > longest {
-			return calendar{}, fmt.Errorf("%q is an interval of more than ten years", s.Cron)
-		}
-	case *cron.SpecSchedule:
-		spec.Location = time.UTC
-		c.fields, c.hourly = spec, spec.Hour&everyHour == everyHour
-	default:
-		return calendar{}, fmt.Errorf("%q is a kind of schedule that is not known", s.Cron)
-	}
-	return c, nil
-}
-
-func (c calendar) next(t time.Time) time.Time {
-	switch {
-	case c.every != 0:
-		return t.Add(c.every).UTC()
-	case c.fields == nil && c.once.After(t):
-		return c.once.UTC()
-	case c.fields == nil:
-		return time.Time{}
-	case c.hourly:
-		return c.nextReal(t)
-	}
-	return c.nextWall(t)
-}
-
-// nextInStep is the first due time after t of a schedule that was due at first:
-// intervals count from there.
-func (c calendar) nextInStep(first, t time.Time) time.Time {
-	if c.every == 0 {
-		return c.next(t)
-	}
-	return first.Add((t.Sub(first)/c.every + 1) * c.every).UTC()
-}
-
-// nextWall walks the wall clock as if it were UTC, which has no gaps, and looks
-// up each reading in the zone.
-func (c calendar) nextWall(t time.Time) time.Time {
-	wall := shown(t, c.zone)
-	for range 1500 { // more than a repeated stretch, of a day at most, has minutes
-		if wall = c.fields.Next(wall); wall.IsZero() {
-			return time.Time{}
-		}
-		if at := instant(wall, c.zone); at.After(t) {
-			return at.UTC()
-		}
-	}
-	return time.Time{}
-}
-
-// nextReal looks through one stretch of constant offset after the other.
-func (c calendar) nextReal(t time.Time) time.Time {
-	stretch := t.In(c.zone)
-	for range 100 { // more than the changes of a zone in the five years that cron looks ahead
-		_, offset := stretch.Zone()
-		_, end := stretch.ZoneBounds()
-		shift := time.Duration(offset) * time.Second
-		wall := c.fields.Next(t.UTC().Add(shift))
-		if wall.IsZero() {
-			return time.Time{}
-		}
-		if at := wall.Add(-shift); end.IsZero() || at.Before(end) {
-			return at
-		}
-		stretch, t = end, end.Add(-time.Second) // the end itself may be due
-	}
-	return time.Time{}
-}
-
-// shown is what a clock on the wall in loc shows at t, to the second, as UTC.
-func shown(t time.Time, loc *time.Location) time.Time {
-	l := t.In(loc)
-	return time.Date(l.Year(), l.Month(), l.Day(), l.Hour(), l.Minute(), l.Second(), 0, time.UTC)
-}
-
-// instant is when a clock on the wall in loc shows wall (given as UTC) for the
-// first time; if it never does, the end of the gap that swallows it.
-func instant(wall time.Time, loc *time.Location) time.Time {
-	var best, after time.Time
-	for _, near := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
-		_, offset := wall.Add(near).In(loc).Zone()
-		at := wall.Add(-time.Duration(offset) * time.Second)
-		reading := shown(at, loc)
-		if reading.Equal(wall) && (best.IsZero() || at.Before(best)) {
-			best = at
-		}
-		if reading.After(wall) {
-			after = at
-		}
-	}
-	if !best.IsZero() {
-		return best
-	}
-	start, _ := after.In(loc).ZoneBounds()
-	return start
 }
