@@ -78,7 +78,7 @@ func (b *ContextBuilder) pinned(ctx context.Context, t *Turn, p memory.Place, to
 		if len(body) > pinnedText {
 			body = strings.ToValidUTF8(body[:pinnedText], "") + " …"
 		}
-		line := fmt.Sprintf("- %s: %s [%s, %s]\n", name, body, msg.At().Format("2006-01-02"), first(msg.Permalink, msg.TS))
+		line := fmt.Sprintf("- %s said: %s [%s in this place, %s, %s]\n", name, body, name, msg.At().Format("2006-01-02"), first(msg.Permalink, msg.TS))
 		if memory.Tokens(s.String())+memory.Tokens(line) > pinnedTokens {
 			break
 		}

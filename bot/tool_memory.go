@@ -18,7 +18,7 @@ func memoryTools(m *memory.Memory, reader *Reader, people *Directory, threads *T
 			Schema: object("text", "the fact, in words that make sense on their own",
 				"scope?", "channel (default: only here) or workspace (everyone; from a public channel only)"),
 			Description: "Keep one fact for the team, with who said it and where."},
-		{Name: "recall", Class: identity.ClassRead, Run: t.recall, Repeatable: true, Schema: object("query", "what to look for, in plain words"),
+		{Name: ToolRecall, Class: identity.ClassRead, Run: t.recall, Repeatable: true, Schema: object("query", "what to look for, in plain words"),
 			Description: "Search what the team told you and what was said in your threads, as far as this place may see it."},
 		{Name: "forget", Class: identity.ClassWrite, Run: t.forget, Repeatable: true,
 			Schema:      object("query?", "words of the note to forget", "id?", "id of the note, as recall gave it"),
@@ -36,8 +36,11 @@ type memoryTool struct {
 	threads *Threads
 }
 
-// ToolBrief words where work stands.
-const ToolBrief = "brief"
+// ToolBrief words where work stands; ToolRecall searches memory.
+const (
+	ToolBrief  = "brief"
+	ToolRecall = "recall"
+)
 
 func (t memoryTool) brief(ctx context.Context, c Call) (identity.Result, error) {
 	var a struct{ Person string }
