@@ -11,8 +11,8 @@ import (
 )
 
 // memoryTools are remember, recall, forget and brief.
-func memoryTools(m *memory.Memory, reader *Reader, people *Directory, threads *Threads) []Tool {
-	t := memoryTool{m, reader, people, threads}
+func memoryTools(m *memory.Memory, reader *Reader, people *Directory, threads *Threads, briefer *Briefer) []Tool {
+	t := memoryTool{m, reader, people, threads, briefer}
 	return []Tool{
 		{Name: "remember", Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
 			Schema: object("text", "the fact, in words that make sense on their own",
@@ -34,6 +34,7 @@ type memoryTool struct {
 	reader  *Reader
 	people  *Directory
 	threads *Threads
+	briefer *Briefer
 }
 
 // ToolBrief words where work stands; ToolRecall searches memory.
@@ -54,45 +55,26 @@ func (t memoryTool) brief(ctx context.Context, c Call) (identity.Result, error) 
 	if err != nil {
 		return identity.Result{}, badArgument("I know nobody called %q here: %v", a.Person, err)
 	}
-	briefs, leftOut, err := t.memory.BriefPerson(ctx, c.Place, p.ID)
+	said, err := t.briefer.Person(ctx, c.reading(), p.ID)
 	if err != nil {
 		return identity.Result{}, memoryFailure("brief on "+p.Name, err)
 	}
-	var s strings.Builder
-	var from []memory.Hit
-	for _, b := range briefs {
-		said, err := t.memory.Say(ctx, c.Turn.Workspace, b.Brief)
-		if err != nil {
-			return identity.Result{}, fmt.Errorf("word brief: %w", err)
-		}
-		fmt.Fprintf(&s, "In <#%s>, %s:\n%s\n", b.Channel, countOf(b.Messages), said)
-		from = append(from, b.Sources()...)
-	}
-	if len(briefs) == 0 {
-		s.WriteString("No threads of " + p.Name + " in the last 30 days that may be shown here.\n")
-	}
-	if leftOut {
-		s.WriteString("Something was left out: it may not be shown here.\n")
-	}
-	l, err := t.people.hits(ctx, c.Turn.Workspace, from)
-	return identity.Result{Text: s.String(), Label: l}, err
+	return identity.Result{Text: said.Text, Label: said.Label}, nil
 }
 
 func (t memoryTool) briefThread(ctx context.Context, c Call) (identity.Result, error) {
 	if err := t.threads.Follow(ctx, c.Turn); err != nil {
 		return identity.Result{}, slackFailure("read this thread", err)
 	}
-	b, err := t.memory.BriefThread(ctx, c.Place, c.Turn.Channel, c.Turn.Thread)
+	said, err := t.briefer.Thread(ctx, c.reading(), c.Turn.Channel, c.Turn.Thread)
 	if err != nil {
 		return identity.Result{}, memoryFailure("brief on this thread", err)
 	}
-	said, err := t.memory.Say(ctx, c.Turn.Workspace, b)
-	if err != nil {
-		return identity.Result{}, fmt.Errorf("word brief: %w", err)
-	}
-	l, err := t.people.hits(ctx, c.Turn.Workspace, b.Sources())
-	return identity.Result{Text: fmt.Sprintf("This thread, %s:\n%s", countOf(b.Messages), said), Label: l}, err
+	return identity.Result{Text: fmt.Sprintf("This thread, %s:\n%s", countOf(said.messages), said.Text), Label: said.Label}, nil
 }
+
+// reading is for whom a brief that the call asks for is.
+func (c Call) reading() Reading { return Reading{Place: c.Place, Turn: c.Turn.ID, Duty: c.Event.Duty} }
 
 func countOf(messages int) string {
 	if messages == 1 {
