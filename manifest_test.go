@@ -99,6 +99,7 @@ var clientMethods = map[string]string{
 	"GetUserInfoContext": "users.info", "GetUsersPaginated": "users.list",
 	"GetConversationInfoContext": "conversations.info", "GetConversationsContext": "conversations.list", "OpenConversationContext": "conversations.open",
 	"GetUsersInConversationContext": "conversations.members", "OpenViewContext": "views.open", "PostEphemeralContext": "chat.postEphemeral", "GetUserGroupMembersContext": "usergroups.users.list", "GetUserGroupsContext": "usergroups.list",
+	"ListPinsContext": "pins.list",
 	"GetConversationRepliesContext": "conversations.replies", "GetConversationHistoryContext": "conversations.history",
 }
 

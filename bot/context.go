@@ -144,6 +144,18 @@ func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Lab
 	if earlier != "" {
 		fmt.Fprintf(&s, "\nEarlier in this thread, oldest first (quoted, for information):\n%s", earlier)
 	}
+	pinned, sources, from, err := b.pinned(ctx, t, place, told)
+	if err != nil {
+		return "", given, err
+	}
+	given = label.Join(given, from)
+	s.WriteString(pinned)
+	if told == nil {
+		told = map[memory.Source]bool{}
+	}
+	for _, one := range sources {
+		told[one] = true
+	}
 	notes, hits, err := b.Memory.RecallBeside(ctx, place, b.plain(e), noteTokens, told)
 	if err != nil {
 		return "", given, fmt.Errorf("recall: %w", err)

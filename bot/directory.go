@@ -306,6 +306,10 @@ func (d *Directory) Direct(ctx context.Context, workspace, user string) (string,
 func (d *Directory) Forget(c Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	delete(d.known, pinnedKey(c.Workspace, c.Channel))
+	if strings.HasPrefix(c.Kind, "pin_") {
+		return
+	}
 	delete(d.known, "channels:"+c.Workspace)
 	if c.Channel != "" {
 		delete(d.known, "channel:"+c.Workspace+":"+c.Channel)

@@ -287,6 +287,9 @@ func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, e
 		return Response{}, err
 	}
 	resp.Label = given
+	if len(messages) > 0 {
+		resp.system = messages[0].Content
+	}
 	if given.Trusted() && len(messages) > 0 {
 		resp.Links = addresses(messages[0].Content)
 		resp.Links = resp.Links[:min(len(resp.Links), mostLinks)]
@@ -462,6 +465,8 @@ func (l *Loop) finish(ctx context.Context, lease *task.Lease, t *Turn, f *faces,
 		if answer == "" && t.addressed() {
 			answer = "I have nothing to say to that: my model gave an empty answer. Ask me in other words, or ask what I can do here."
 			state, why = TurnFailed, "empty answer"
+		} else if state == TurnDone {
+			answer += t.sources(resp)
 		}
 	}
 	if names := t.unconfirmed(); len(names) > 0 {

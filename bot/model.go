@@ -64,6 +64,8 @@ type Response struct {
 	Label label.Label `json:"label,omitzero"`
 	// Links are the addresses in it that people here wrote.
 	Links []string `json:"links,omitempty"`
+
+	system string // the system message that it answers, not kept
 }
 
 // Model answers requests. onText, if not nil, is called with the text so far

@@ -13,6 +13,7 @@ var changes = map[string]bool{
 	"channel_rename": true, "channel_archive": true, "channel_unarchive": true, "channel_deleted": true,
 	"channel_shared": true, "channel_unshared": true, "channel_left": true,
 	"group_rename": true, "group_archive": true, "group_unarchive": true, "group_deleted": true, "group_left": true,
+	"pin_added": true, "pin_removed": true,
 	"user_change": true, "tokens_revoked": true, "app_uninstalled": true,
 }
 
@@ -34,12 +35,14 @@ func (r *ref) UnmarshalJSON(b []byte) error {
 
 func parseChange(c callback, workspace, kind string) (Parsed, error) {
 	var e struct {
-		Channel ref `json:"channel"`
-		User    ref `json:"user"`
+		Channel   ref    `json:"channel"`
+		ChannelID string `json:"channel_id"` // where pins are
+		User      ref    `json:"user"`
 	}
 	if err := json.Unmarshal(c.Event, &e); err != nil {
 		return Parsed{}, &ParseError{"event " + kind, "event", err}
 	}
+	e.Channel.ID = first(e.Channel.ID, e.ChannelID)
 	switch kind {
 	case "tokens_revoked", "app_uninstalled":
 	case "user_change":

@@ -164,6 +164,22 @@ func (r roster) groupMembers(ctx context.Context, group string) ([]string, error
 	return all, err
 }
 
+// pinned lists the messages pinned in a channel, the newest pin first. Waiting
+// for Slack is not worth it: what is asked for is an extra.
+func (r roster) pinned(ctx context.Context, channel string) ([]Said, error) {
+	var said []Said
+	err := r.api.once(ctx, "pins.list", func(ctx context.Context) error {
+		items, _, err := r.api.client.ListPinsContext(ctx, channel)
+		for _, item := range items {
+			if item.Message != nil {
+				said = append(said, toSaid(*item.Message))
+			}
+		}
+		return err
+	})
+	return said, err
+}
+
 func (r roster) direct(ctx context.Context, user string) (string, error) {
 	var id string
 	err := r.api.patient(ctx, "conversations.open", func(ctx context.Context) error {

@@ -41,6 +41,7 @@ type Tool struct {
 type Toolbox struct {
 	Reader  *Reader
 	Threads *Threads
+	Briefer *Briefer
 	Outbox  *Outbox
 	People  *Directory
 	Memory  *memory.Memory
@@ -61,7 +62,7 @@ func (b Toolbox) Tools() []Tool {
 			all = append(all, t)
 		}
 	}
-	add("memory", memoryTools(b.Memory, b.Reader, b.People, b.Threads))
+	add("memory", memoryTools(b.Memory, b.Reader, b.People, b.Threads, b.Briefer))
 	add("duties", dutyTools(b.Duties, b.People, b.Clock))
 	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))

@@ -11,14 +11,14 @@ import (
 )
 
 // memoryTools are remember, recall, forget and brief.
-func memoryTools(m *memory.Memory, reader *Reader, people *Directory, threads *Threads) []Tool {
-	t := memoryTool{m, reader, people, threads}
+func memoryTools(m *memory.Memory, reader *Reader, people *Directory, threads *Threads, briefer *Briefer) []Tool {
+	t := memoryTool{m, reader, people, threads, briefer}
 	return []Tool{
 		{Name: "remember", Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
 			Schema: object("text", "the fact, in words that make sense on their own",
 				"scope?", "channel (default: only here) or workspace (everyone; from a public channel only)"),
 			Description: "Keep one fact for the team, with who said it and where."},
-		{Name: "recall", Class: identity.ClassRead, Run: t.recall, Repeatable: true, Schema: object("query", "what to look for, in plain words"),
+		{Name: ToolRecall, Class: identity.ClassRead, Run: t.recall, Repeatable: true, Schema: object("query", "what to look for, in plain words"),
 			Description: "Search what the team told you and what was said in your threads, as far as this place may see it."},
 		{Name: "forget", Class: identity.ClassWrite, Run: t.forget, Repeatable: true,
 			Schema:      object("query?", "words of the note to forget", "id?", "id of the note, as recall gave it"),
@@ -34,10 +34,14 @@ type memoryTool struct {
 	reader  *Reader
 	people  *Directory
 	threads *Threads
+	briefer *Briefer
 }
 
-// ToolBrief words where work stands.
-const ToolBrief = "brief"
+// ToolBrief words where work stands; ToolRecall searches memory.
+const (
+	ToolBrief  = "brief"
+	ToolRecall = "recall"
+)
 
 func (t memoryTool) brief(ctx context.Context, c Call) (identity.Result, error) {
 	var a struct{ Person string }
@@ -51,45 +55,26 @@ func (t memoryTool) brief(ctx context.Context, c Call) (identity.Result, error) 
 	if err != nil {
 		return identity.Result{}, badArgument("I know nobody called %q here: %v", a.Person, err)
 	}
-	briefs, leftOut, err := t.memory.BriefPerson(ctx, c.Place, p.ID)
+	said, err := t.briefer.Person(ctx, c.reading(), p.ID)
 	if err != nil {
 		return identity.Result{}, memoryFailure("brief on "+p.Name, err)
 	}
-	var s strings.Builder
-	var from []memory.Hit
-	for _, b := range briefs {
-		said, err := t.memory.Say(ctx, c.Turn.Workspace, b.Brief)
-		if err != nil {
-			return identity.Result{}, fmt.Errorf("word brief: %w", err)
-		}
-		fmt.Fprintf(&s, "In <#%s>, %s:\n%s\n", b.Channel, countOf(b.Messages), said)
-		from = append(from, b.Sources()...)
-	}
-	if len(briefs) == 0 {
-		s.WriteString("No threads of " + p.Name + " in the last 30 days that may be shown here.\n")
-	}
-	if leftOut {
-		s.WriteString("Something was left out: it may not be shown here.\n")
-	}
-	l, err := t.people.hits(ctx, c.Turn.Workspace, from)
-	return identity.Result{Text: s.String(), Label: l}, err
+	return identity.Result{Text: said.Text, Label: said.Label}, nil
 }
 
 func (t memoryTool) briefThread(ctx context.Context, c Call) (identity.Result, error) {
 	if err := t.threads.Follow(ctx, c.Turn); err != nil {
 		return identity.Result{}, slackFailure("read this thread", err)
 	}
-	b, err := t.memory.BriefThread(ctx, c.Place, c.Turn.Channel, c.Turn.Thread)
+	said, err := t.briefer.Thread(ctx, c.reading(), c.Turn.Channel, c.Turn.Thread)
 	if err != nil {
 		return identity.Result{}, memoryFailure("brief on this thread", err)
 	}
-	said, err := t.memory.Say(ctx, c.Turn.Workspace, b)
-	if err != nil {
-		return identity.Result{}, fmt.Errorf("word brief: %w", err)
-	}
-	l, err := t.people.hits(ctx, c.Turn.Workspace, b.Sources())
-	return identity.Result{Text: fmt.Sprintf("This thread, %s:\n%s", countOf(b.Messages), said), Label: l}, err
+	return identity.Result{Text: fmt.Sprintf("This thread, %s:\n%s", countOf(said.messages), said.Text), Label: said.Label}, nil
 }
+
+// reading is for whom a brief that the call asks for is.
+func (c Call) reading() Reading { return Reading{Place: c.Place, Turn: c.Turn.ID, Duty: c.Event.Duty} }
 
 func countOf(messages int) string {
 	if messages == 1 {

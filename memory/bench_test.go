@@ -83,6 +83,10 @@ func BenchmarkSearch(b *testing.B) {
 			_, err := w.Search(ctx, p, queries[i%len(queries)], 20)
 			return err
 		}},
+		{"search-for-a-person", func(i int) error { // who wrote a third of all, everywhere
+			_, err := w.Search(ctx, p, "what did Ada say: "+queries[i%len(queries)], 20)
+			return err
+		}},
 		{"peer=index-alone", func(i int) error { return indexAlone(ctx, w, queries[i%len(queries)]) }},
 		{"write", func(i int) error {
 			n++

@@ -25,8 +25,9 @@ type Line struct {
 	Channel   string
 	TS        string
 	Permalink string
-	What      string // decided, done, open, waiting; "" where its place says so
-	Turn      string // of the agent's own messages
+	What      string   // decided, done, open, waiting; "" where its place says so
+	Turn      string   // of the agent's own messages
+	Also      []string `json:",omitempty"` // permalinks of further messages that a model put into it
 }
 
 // Brief is what somebody needs who takes over: taken from messages word for word,
@@ -38,8 +39,16 @@ type Brief struct {
 	Open     []Line // questions that nobody answered
 	Waiting  []Line // what somebody said they would do, or was asked to
 	Messages int
-	LeftOut  bool // there was more, which may not be shown here
+	LeftOut  bool   // there was more, which may not be shown here
+	Model    string `json:",omitempty"` // that put it in words; "" for the messages' own
+
+	// Said is what a model may word it from: the first and the newest messages, and
+	// those between that the brief quotes.
+	Said []Message `json:"-"`
 }
+
+// briefSaid bounds Brief.Said.
+var briefSaid = Limit{Messages: 60, Tokens: 3000}
 
 // Sources are the messages that a brief quotes, as a search would give them.
 func (b Brief) Sources() []Hit {
@@ -108,7 +117,25 @@ func extract(all []Message) Brief {
 	for _, part := range []*[]Line{&b.Decided, &b.Done, &b.Open, &b.Waiting} {
 		*part = newestLines(*part)
 	}
+	b.Said = b.excerpt(all)
 	return b
+}
+
+// excerpt is what of all messages, oldest first, stands for them.
+func (b Brief) excerpt(all []Message) []Message {
+	t := fitThread(all, briefSaid)
+	quoted := map[string]bool{}
+	for _, h := range b.Sources() {
+		quoted[h.TS] = true
+	}
+	said := slices.Clone(t.Messages[:t.Gap])
+	for _, msg := range all[t.Gap : t.Gap+t.LeftOut] {
+		if quoted[msg.TS] {
+			msg.Text = cut(msg.Text, threadLine)
+			said = append(said, msg)
+		}
+	}
+	return append(said, t.Messages[t.Gap:]...)
 }
 
 func newestLines(all []Line) []Line {
@@ -242,7 +269,7 @@ func (m *Memory) Say(ctx context.Context, workspace string, b Brief) (string, er
 	for _, part := range []struct {
 		title string
 		lines []Line
-	}{{"Began with", []Line{b.Goal}}, {"Decided", b.Decided}, {"Done", b.Done}, {"Open questions", b.Open}, {"Waiting for", b.Waiting}} {
+	}{{b.began(), []Line{b.Goal}}, {"Decided", b.Decided}, {"Done", b.Done}, {"Open questions", b.Open}, {"Waiting for", b.Waiting}} {
 		if len(part.lines) == 0 || part.lines[0].TS == "" {
 			continue
 		}
@@ -259,11 +286,38 @@ func (m *Memory) Say(ctx context.Context, workspace string, b Brief) (string, er
 			if l.Permalink != "" {
 				fmt.Fprintf(&s, ", %s", l.Permalink)
 			}
+			for _, link := range l.Also {
+				fmt.Fprintf(&s, ", %s", link)
+			}
 			s.WriteString("\n")
 		}
+	}
+	if b.Model != "" {
+		fmt.Fprintf(&s, "\n_Put in words by %s from the messages behind the links._\n", b.Model)
 	}
 	if b.LeftOut {
 		s.WriteString("\nSomething was left out: it may not be shown here.\n")
 	}
 	return s.String(), nil
+}
+
+// began is the title of the first line: a model says what it is about, the rules
+// only how it began.
+func (b Brief) began() string {
+	if b.Model != "" {
+		return "Goal"
+	}
+	return "Began with"
+}
+
+// LineFrom is a line of a brief in other words than those of the messages that it
+// rests on, of which there is at least one.
+func LineFrom(text string, sources []Message) Line {
+	l := lineOf(sources[0], text)
+	for _, msg := range sources[1:] {
+		if msg.Permalink != "" {
+			l.Also = append(l.Also, msg.Permalink)
+		}
+	}
+	return l
 }

@@ -314,7 +314,7 @@ func (l *leakWorld) check() {
 			want[word] = l.oracle.allowed(p, f, l.now)
 		}
 		got := map[string]bool{}
-		for i, query := range []string{l.team, "what did name0 and name1 say of " + l.team + "?"} {
+		for i, query := range []string{l.team, "what did name0 and name1 say of " + l.team + "?", l.team + " after the deploy"} {
 			hits, err := l.Search(ctx, p, query, maxHits)
 			if err != nil {
 				l.t.Fatalf("seed %d: search: %v", l.seed, err)
@@ -348,6 +348,7 @@ func (l *leakWorld) check() {
 				l.judge("candidates", p, n.Text, want, nil)
 			}
 		}
+		l.checkPinned(p, want)
 		l.checkBriefs(p, want)
 		for word, may := range want {
 			if may && !got[word] {
@@ -364,6 +365,32 @@ func (l *leakWorld) check() {
 			if _, err := l.History(ctx, p, f.id); (err == nil) != want[word] {
 				l.t.Errorf("seed %d: history of %s from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
 			}
+		}
+	}
+}
+
+// checkPinned says that everything that was ever said is pinned in p's channel.
+func (l *leakWorld) checkPinned(p Place, want map[string]bool) {
+	var all []Message
+	for _, word := range keys(l.oracle.facts) {
+		if f := l.oracle.facts[word]; f.author != "" {
+			all = append(all, Message{Workspace: l.team, Channel: f.place, TS: f.ts, Text: f.text()})
+		}
+	}
+	pinned, err := l.Pinned(context.Background(), p, all)
+	if err != nil {
+		l.t.Fatalf("seed %d: pinned: %v", l.seed, err)
+	}
+	got := map[string]bool{}
+	for _, msg := range pinned {
+		if msg.Channel != p.Channel {
+			l.t.Errorf("seed %d: pinned in %s gave what was said in %s", l.seed, p.Channel, msg.Channel)
+		}
+		l.judge("pinned", p, msg.Text, want, got)
+	}
+	for word, f := range l.oracle.facts {
+		if f.author != "" && f.place == p.Channel && want[word] && !got[word] {
+			l.t.Errorf("seed %d: %s is pinned in %s and may be seen from %+v, and was not given", l.seed, word, f.place, p)
 		}
 	}
 }
@@ -387,6 +414,9 @@ func (l *leakWorld) checkBriefs(p Place, want map[string]bool) {
 		}
 		for _, h := range b.Sources() {
 			l.judge("brief of a thread", p, h.Text, want, nil)
+		}
+		for _, msg := range b.Said { // what a model is given to word it
+			l.judge("messages of a brief", p, msg.Text, want, nil)
 		}
 		if s.Channel != p.Channel {
 			continue
@@ -415,6 +445,9 @@ func (l *leakWorld) checkBriefs(p Place, want map[string]bool) {
 		for _, b := range briefs {
 			for _, h := range b.Sources() {
 				l.judge("brief of a person", p, h.Text, want, nil)
+			}
+			for _, msg := range b.Said {
+				l.judge("messages of a brief of a person", p, msg.Text, want, nil)
 			}
 		}
 	}

@@ -68,6 +68,7 @@ type query struct {
 	filler   []term             // the words that say little, for when there are no others
 	mentions []string           // ids of people mentioned
 	names    []word             // words that may be a person's name
+	since    event              // what it counts time from
 	rarity   map[string]float64 // of each term, by its match; higher tells more
 }
 

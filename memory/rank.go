@@ -22,6 +22,7 @@ type weights struct {
 	kind       float64 // has the kind of thing that is asked for: a time, a number, a place, a person
 	question   float64 // it is a question itself
 	dated      float64 // said at the time that the query speaks of
+	event      float64 // said right before or after the event that the query speaks of
 	note       float64 // somebody wanted this kept
 	recent     float64 // most that recency adds; halves every recentHalf
 	short      float64 // what stands around counts less for a message of a few words
@@ -29,7 +30,7 @@ type weights struct {
 
 var order = weights{
 	before: 0.15, after: 0.25, further: 0.35, asked: 0.60, thread: 0.30, threadDamp: 0.40, cover: 1.40,
-	voice: 2.00, near: 1.60, kind: 1.50, question: 0.70, dated: 3.50, note: 2.00, recent: 0.05, short: 0.50,
+	voice: 2.00, near: 1.60, kind: 1.50, question: 0.70, dated: 3.50, event: 2.00, note: 2.00, recent: 0.05, short: 0.50,
 }
 
 const (
@@ -105,6 +106,7 @@ func rank(rows []row, q query, people []string, now time.Time, limit int) []Hit 
 			score *= o.question
 		}
 		score *= 1 + (o.dated-1)*wanted.at(r.hit.At)
+		score *= 1 + (o.event-1)*q.since.beside(r.hit.At)
 		if age := now.Sub(r.hit.At); age > 0 {
 			score *= 1 + o.recent*math.Exp2(-float64(age)/float64(recentHalf))
 		}

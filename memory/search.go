@@ -111,10 +111,17 @@ func gather(tx *migrations.Tx, p Place, text string, like map[int64]float64) (ga
 	if asked.rarity, err = rarities(tx, rows); err != nil {
 		return gathered{}, err
 	}
+	if asked.since, err = sinceOf(tx, p, q); err != nil {
+		return gathered{}, err
+	}
+	asked = asked.apart()
 	if named.channels, err = channelsOf(tx, p.Workspace, named.ids); err != nil {
 		return gathered{}, err
 	}
 	score, err := lookUp(tx, p, asked.affordable(rows), named)
+	if err == nil {
+		err = near(tx, p, asked, named, score)
+	}
 	if err == nil && q.isOnly(named.words) {
 		err = addNewest(tx, p, named.ids, score)
 	}
@@ -281,7 +288,7 @@ func lookUp(tx *migrations.Tx, p Place, q query, people named) (map[int64]float6
 			WHERE memory_index MATCH $12 AND (`+messageInReach+` OR `+noteInReach+`)
 			ORDER BY memory_index.rowid DESC LIMIT $13)
 		SELECT id, words FROM newest ORDER BY words * voice DESC LIMIT $14`,
-		p.args(tx.Now(), who[0], who[1], who[2], who[3], string(theirs), match, scanned, candidates)...)
+		p.args(tx.Now(), who[0], who[1], who[2], who[3], string(theirs), inText(match), scanned, candidates)...)
 	if err != nil {
 		return nil, fmt.Errorf("look up words: %w", err)
 	}
@@ -306,7 +313,7 @@ func countRows(tx *migrations.Tx, q query) (map[string]int, error) {
 	for _, t := range q.all() {
 		var n int
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`,
-			t.match(), scanned).Scan(&n); err != nil {
+			inText(t.match()), scanned).Scan(&n); err != nil {
 			return nil, fmt.Errorf("count rows of a word: %w", err)
 		}
 		rows[t.match()] = n

@@ -227,6 +227,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	turns := func(ctx context.Context, ids []string) (label.Label, error) { return bot.TurnLabels(ctx, a.DB, ids) }
 	spoken := &bot.Threads{Memory: a.Memory, Reader: reader, People: a.people, Bot: own, Turns: turns, Home: a.Self.URL}
 	box := bot.Toolbox{Reader: reader, Threads: spoken, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now, Bot: own, Turns: turns}
+	box.Briefer = &bot.Briefer{DB: a.DB, Ledger: a.Ledger, Memory: a.Memory, People: a.people, Agents: a.Agents, Model: model, Budgets: a.Budgets}
 	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
 	gate := identity.NewGate(a.DB, a.Ledger, a.rules, o.Crash)
 	gate.Readers, gate.Budgets = a.people, a.Budgets

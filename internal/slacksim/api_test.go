@@ -186,6 +186,37 @@ func TestRateLimitAnswers429(t *testing.T) {
 	}
 }
 
+func TestPinsAreListedNewestFirst(t *testing.T) {
+	t.Parallel()
+	s, base := workspace(t, slacksim.Options{})
+	ben := slacksim.UserToken("U0BEN")
+	var ts []string
+	for _, text := range []string{"one", "two", "three"} {
+		ts = append(ts, call(t, base, ben, "chat.postMessage", "channel", "C0ENG", "text", text)["ts"].(string))
+		call(t, base, ben, "pins.add", "channel", "C0ENG", "timestamp", ts[len(ts)-1])
+	}
+	if got := raw(t, base, ben, "pins.add", "channel", "C0ENG", "timestamp", ts[0]); got["error"] != "already_pinned" {
+		t.Errorf("pinned twice: %v", got)
+	}
+	call(t, base, ben, "pins.remove", "channel", "C0ENG", "timestamp", ts[1])
+	if got := raw(t, base, ben, "pins.remove", "channel", "C0ENG", "timestamp", ts[1]); got["error"] != "no_pin" {
+		t.Errorf("unpinned twice: %v", got)
+	}
+	texts := func() (all []string) {
+		for _, item := range call(t, base, s.BotToken(), "pins.list", "channel", "C0ENG")["items"].([]any) {
+			all = append(all, item.(map[string]any)["message"].(map[string]any)["text"].(string))
+		}
+		return all
+	}
+	if got := strings.Join(texts(), " "); got != "three one" {
+		t.Errorf("pinned are %q, want the newest first", got)
+	}
+	call(t, base, ben, "chat.delete", "channel", "C0ENG", "ts", ts[2])
+	if got := strings.Join(texts(), " "); got != "one" {
+		t.Errorf("after a deletion pinned are %q, want what is left", got)
+	}
+}
+
 func TestRateLimitsCanBeOff(t *testing.T) {
 	t.Parallel()
 	s, base := workspace(t, slacksim.Options{RateLimitsOff: true})

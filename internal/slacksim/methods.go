@@ -40,6 +40,10 @@ func methodTable() map[string]method {
 		"conversations.history": {tokens: person, scopes: history, limit: tier3, run: conversationHistory},
 		"conversations.replies": {tokens: person, scopes: history, limit: tier3, run: conversationReplies},
 
+		"pins.add":    {tokens: person, scopes: []string{"pins:write"}, limit: tier2, run: addPin},
+		"pins.list":   {tokens: person, scopes: []string{"pins:read"}, limit: tier2, run: listPins},
+		"pins.remove": {tokens: person, scopes: []string{"pins:write"}, limit: tier2, run: removePin},
+
 		"reactions.add":         {tokens: person, scopes: []string{"reactions:write"}, limit: tier3, run: addReaction},
 		"reactions.remove":      {tokens: person, scopes: []string{"reactions:write"}, limit: tier2, run: removeReaction},
 		"usergroups.list":       {tokens: person, scopes: []string{"usergroups:read"}, limit: tier2, run: groupList},

@@ -142,7 +142,7 @@ func defaultScopes() []string {
 	return []string{
 		"app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "chat:write.public",
 		"commands", "files:read", "files:write", "groups:history", "groups:read", "im:history", "im:read", "im:write",
-		"metadata.message:read", "mpim:history", "mpim:read", "reactions:read", "reactions:write", "search:read.public",
+		"metadata.message:read", "mpim:history", "mpim:read", "pins:read", "reactions:read", "reactions:write", "search:read.public",
 		"usergroups:read", "users:read", "users:read.email",
 	}
 }
@@ -153,7 +153,8 @@ func defaultEvents() []string {
 		"app_home_opened", "app_mention", "app_uninstalled", "assistant_thread_context_changed", "assistant_thread_started",
 		"channel_archive", "channel_rename", "channel_shared", "channel_unarchive", "channel_unshared", "file_shared",
 		"group_archive", "group_rename", "group_unarchive", "member_joined_channel", "member_left_channel",
-		"message.channels", "message.groups", "message.im", "message.mpim", "reaction_added", "reaction_removed",
+		"message.channels", "message.groups", "message.im", "message.mpim", "pin_added", "pin_removed",
+		"reaction_added", "reaction_removed",
 		"tokens_revoked", "user_change",
 	}
 }

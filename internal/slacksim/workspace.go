@@ -45,6 +45,7 @@ type channel struct {
 	byTS                      map[string]*slot
 	lastTS                    int64 // microseconds; the newest timestamp ever given
 	ephemeral                 []*ephemeral
+	pins                      []pin                   // oldest first
 	statuses                  map[string]threadStatus // by thread ts
 	sessions                  map[string]*session     // by thread ts
 	count                     int
@@ -147,6 +148,7 @@ func (c *channel) add(m *message, parent *slot) *slot {
 // drop takes a message out. A thread root with replies stays as a tombstone, as
 // in Slack.
 func (c *channel) drop(sl *slot) {
+	c.pins = slices.DeleteFunc(c.pins, func(p pin) bool { return p.ts == sl.msg.TS })
 	if len(sl.replies) > 0 {
 		sl.msg = &message{Type: "message", Subtype: "tombstone", User: "USLACKBOT", Text: "This message was deleted.",
 			TS: sl.msg.TS, ThreadTS: sl.msg.TS, Hidden: true, Team: sl.msg.Team}

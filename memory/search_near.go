@@ -1,0 +1,134 @@
+package memory
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"deskmate/migrations"
+)
+
+// Bounds of what is looked for among the channels of a person who is named.
+const (
+	nearRows   = 2000 // of each word, the newest
+	nearPlaces = 40   // channels
+	nearBest   = 120  // candidates
+	nearCount  = 50000
+)
+
+// near finds what has the words of q among the channels of those who are named,
+// the words that others say all day included, and adds the best of it to score.
+// Their scores are those of one use of each word in a text of average length.
+func near(tx *migrations.Tx, p Place, q query, people named, score map[int64]float64) error {
+	if len(people.ids) == 0 || len(q.terms) == 0 {
+		return nil
+	}
+	channels, err := shownChannels(tx, p, sortedKeys(people.channels))
+	if err != nil || len(channels) == 0 {
+		return err
+	}
+	places := anyOf(channels)
+	var all float64
+	if err := tx.QueryRow(`SELECT COALESCE(MAX(id), 0) FROM messages`).Scan(&all); err != nil {
+		return fmt.Errorf("count messages: %w", err)
+	}
+	sum := map[int64]float64{}
+	var words []string
+	for _, t := range append(slices.Clone(q.terms), q.pairs...) {
+		match := formsMatch(t)
+		words = append(words, match)
+		var n float64
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`, inText(match), nearCount).Scan(&n); err != nil {
+			return fmt.Errorf("count rows of a word: %w", err)
+		}
+		tells := max(math.Log((all-n+0.5)/(n+0.5)), 1e-6) // as BM25 has it
+		if err := eachRow(tx, inText(match)+" AND "+places, func(id int64) { sum[id] += tells }); err != nil {
+			return err
+		}
+	}
+	theirs := map[int64]bool{}
+	if err := eachRow(tx, inText(strings.Join(words, " OR "))+" AND "+anyOf(people.ids), func(id int64) { theirs[id] = true }); err != nil {
+		return err
+	}
+	type found struct {
+		id int64
+		by float64
+	}
+	best := make([]found, 0, len(sum))
+	for id, by := range sum {
+		if theirs[id] {
+			by *= order.voice
+		}
+		best = append(best, found{id, by})
+	}
+	slices.SortFunc(best, func(a, b found) int { return cmp.Or(cmp.Compare(b.by, a.by), cmp.Compare(b.id, a.id)) })
+	for _, f := range best[:min(len(best), nearBest)] {
+		if _, known := score[f.id]; !known {
+			score[f.id] = sum[f.id]
+		}
+	}
+	return nil
+}
+
+// formsMatch is a term with the other forms of its word.
+func formsMatch(t term) string {
+	parts := []string{t.match()}
+	if len(t.words) == 1 {
+		for _, form := range formsOf(t.words[0]) {
+			parts = append(parts, term{words: []string{form}}.match())
+		}
+	}
+	return strings.Join(parts, " OR ")
+}
+
+// inText is a match for what was said, not for where and by whom.
+func inText(match string) string { return "text : (" + match + ")" }
+
+// anyOf matches what was said in one of these channels, or by one of these people.
+func anyOf(ids []string) string {
+	parts := make([]string, len(ids))
+	for i, id := range ids {
+		parts[i] = term{words: texts(words(id))}.match()
+	}
+	return "place : (" + strings.Join(parts, " OR ") + ")"
+}
+
+// eachRow gives the newest rows of the index that fit.
+func eachRow(tx *migrations.Tx, match string, do func(id int64)) error {
+	rows, err := tx.Query(`SELECT rowid FROM memory_index WHERE memory_index MATCH $1 ORDER BY rowid DESC LIMIT $2`, match, nearRows)
+	if err != nil {
+		return fmt.Errorf("look up words among channels: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return fmt.Errorf("look up words among channels: %w", err)
+		}
+		do(id)
+	}
+	return rows.Err()
+}
+
+// shownChannels are those of channels that p may see, at most nearPlaces.
+func shownChannels(tx *migrations.Tx, p Place, channels []string) ([]string, error) {
+	list, err := json.Marshal(channels)
+	if err != nil {
+		return nil, fmt.Errorf("encode channels: %w", err)
+	}
+	rows, err := tx.Query(reachSQL+`SELECT j.value FROM reach, json_each($7) j
+		WHERE (j.value = $2 AND reach.own = 1)
+			OR (reach.wide = 1 AND EXISTS (SELECT 1 FROM channels c WHERE c.workspace = $1 AND c.id = j.value AND c.kind = 'public')) LIMIT $8`,
+		p.args(tx.Now(), string(list), nearPlaces)...)
+	if err != nil {
+		return nil, fmt.Errorf("look up channels: %w", err)
+	}
+	var shown []string
+	if err := eachString(rows, func(id string) { shown = append(shown, id) }); err != nil {
+		return nil, fmt.Errorf("look up channels: %w", err)
+	}
+	return shown, nil
+}
