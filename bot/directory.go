@@ -179,6 +179,20 @@ func (d *Directory) IsIn(ctx context.Context, channel, person string) (bool, err
 	return slices.Contains(members, person), err
 }
 
+// PlacesOf gives the channels that somebody is in and the agent may know of, as
+// Slack says now, by id. Where the app may not ask, they are in none.
+func (d *Directory) PlacesOf(ctx context.Context, person string) (map[string]Channel, error) {
+	list, err := d.roster.placesOf(ctx, person)
+	if err != nil && !isRefusal(err) {
+		return nil, fmt.Errorf("list channels of %s: %w", person, err)
+	}
+	all := map[string]Channel{}
+	for _, c := range list {
+		all[c.ID] = c
+	}
+	return all, nil
+}
+
 // RequesterKind says what somebody is to this workspace: member, guest, outsider
 // or bot. userTeam is their home as the event told it, "" for unknown. Who is
 // deactivated, and who cannot be looked up for good, because Slack does not show

@@ -14,7 +14,7 @@ import (
 func memoryTools(m *memory.Memory, reader *Reader, people *Directory, threads *Threads) []Tool {
 	t := memoryTool{m, reader, people, threads}
 	return []Tool{
-		{Name: "remember", Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
+		{Name: toolRemember, Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
 			Schema: object("text", "the fact, in words that make sense on their own",
 				"scope?", "channel (default: only here) or workspace (everyone; from a public channel only)"),
 			Description: "Keep one fact for the team, with who said it and where."},
@@ -35,6 +35,8 @@ type memoryTool struct {
 	people  *Directory
 	threads *Threads
 }
+
+const toolRemember = "remember"
 
 // ToolBrief words where work stands.
 const ToolBrief = "brief"
@@ -114,7 +116,8 @@ func (t memoryTool) remember(ctx context.Context, c Call) (identity.Result, erro
 	if err != nil {
 		return identity.Result{}, memoryFailure("remember that", err)
 	}
-	return text("Remembered as %s, for %s: %s", note.ID, scopeWords(note.Scope), note.Text)
+	said := fmt.Sprintf("Remembered as %s, for %s: %s", note.ID, scopeWords(note.Scope), note.Text)
+	return identity.Result{Text: said, Ref: note.ID}, nil
 }
 
 func (t memoryTool) recall(ctx context.Context, c Call) (identity.Result, error) {
