@@ -112,7 +112,7 @@ func shortcut(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // forge PERSON ACTION VALUE: a press of a button that the person was never shown,
-// as a signed request.
+// as a signed request: in a Home, or for what is not a Home's in #eng.
 func forge(ts *testscript.TestScript, _ bool, args []string) {
 	s := on(ts)
 	user := s.people[args[0]].ID()
@@ -120,9 +120,13 @@ func forge(ts *testscript.TestScript, _ bool, args []string) {
 	if args[0] == "XENA" {
 		team = "T0PARTNER"
 	}
+	container := map[string]string{"type": "view", "view_id": "V0FORGED"}
+	if !strings.HasPrefix(args[1], "home_") {
+		container = map[string]string{"type": "message", "channel_id": "C0ENG", "message_ts": "1700000000.000100"}
+	}
 	payload, err := json.Marshal(map[string]any{
 		"type": "block_actions", "team": map[string]string{"id": "T0DESKMATE"}, "user": map[string]string{"id": user, "team_id": team},
-		"container": map[string]string{"type": "view", "view_id": "V0FORGED"}, "trigger_id": "1.2.x", "view": map[string]string{"id": "V0FORGED", "type": "home"},
+		"container": container, "trigger_id": "1.2.x",
 		"actions": []map[string]string{{"action_id": args[1], "value": strings.Join(args[2:], " "), "action_ts": strconv.FormatInt(time.Now().Unix(), 10) + ".000100", "type": "button"}},
 	})
 	ts.Check(err)

@@ -180,12 +180,16 @@ func (h *Shortcuts) take(ctx context.Context, s bot.Submission) error {
 	if err != nil {
 		return err
 	}
-	// What was asked for is done or on its way: that the line was not shown changes
-	// nothing, and a second try would say so twice.
-	if err := h.Outbox.Whisper(ctx, w); err != nil {
-		h.Logger.Warn().Err(err).Str("form", s.Form).Msg("outcome of a shortcut not shown")
-	}
+	h.whisper(ctx, w)
 	return nil
+}
+
+// whisper says what came of something that is done or on its way: that the line was
+// not shown changes nothing, and to fail now would only have it tried again.
+func (h *Shortcuts) whisper(ctx context.Context, w bot.Whisper) {
+	if err := h.Outbox.Whisper(ctx, w); err != nil {
+		h.Logger.Warn().Err(err).Str("person", w.User).Msg("outcome of a shortcut not shown")
+	}
 }
 
 func (h *Shortcuts) keep(ctx context.Context, s bot.Submission, p memory.Place, said bot.Said) (string, []bot.Button, error) {
@@ -217,7 +221,8 @@ func (h *Shortcuts) forget(ctx context.Context, a bot.Action) error {
 	if err != nil {
 		return err
 	}
-	return h.Outbox.Whisper(ctx, bot.Whisper{Workspace: a.Workspace, Channel: a.Channel, User: a.User, Key: a.Key, Cause: a.Key, Text: text, ResponseURL: a.ResponseURL, Replace: true})
+	h.whisper(ctx, bot.Whisper{Workspace: a.Workspace, Channel: a.Channel, User: a.User, Key: a.Key, Cause: a.Key, Text: text, ResponseURL: a.ResponseURL, Replace: true})
+	return nil
 }
 
 func (h *Shortcuts) forgotten(ctx context.Context, a bot.Action) (string, error) {
