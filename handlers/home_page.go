@@ -53,7 +53,7 @@ func homeTop(v Visitor, told string) []bot.Block {
 	}
 	top := []bot.Block{{Head: name}, {Text: what}}
 	if v.Agent.State != identity.StateActive && v.Kind != bot.KindOutsider {
-		top = append(top, bot.Block{Text: fmt.Sprintf(":double_vertical_bar: At present I am %s, by %s: %s", v.Agent.State, whoIs(v.Agent.ChangedBy), bot.EscapeText(v.Agent.Reason))})
+		top = append(top, bot.Block{Text: fmt.Sprintf("At present I am %s, by %s: %s", v.Agent.State, whoIs(v.Agent.ChangedBy), bot.EscapeText(v.Agent.Reason))})
 	}
 	if told != "" {
 		top = append(top, bot.Block{Text: told})
