@@ -119,19 +119,18 @@ func (h *Shortcuts) rememberForm(ctx context.Context, s bot.Shortcut, p memory.P
 
 // place is where a message is, if the agent and the person are both there now.
 func (h *Shortcuts) place(ctx context.Context, workspace, channel, user, team string) (memory.Place, error) {
-	kind, _, member, err := h.People.Place(ctx, workspace, channel)
-	if err != nil {
-		return memory.Place{}, fmt.Errorf("look up channel %s: %w", channel, err)
-	}
-	if !member {
+	agent, them, err := h.People.Together(ctx, channel, user)
+	switch {
+	case err != nil:
+		return memory.Place{}, err
+	case !agent:
 		return memory.Place{}, sorryf("I am not in that conversation, so I can neither read nor answer there. Invite me first.")
-	}
-	in, err := h.People.IsIn(ctx, channel, user)
-	if err != nil {
-		return memory.Place{}, fmt.Errorf("look who is in %s: %w", channel, err)
-	}
-	if !in {
+	case !them:
 		return memory.Place{}, sorryf("You are not in that channel: join it first.")
+	}
+	kind, err := h.People.ChannelKind(ctx, workspace, channel)
+	if err != nil {
+		return memory.Place{}, err
 	}
 	who, err := h.People.RequesterKind(ctx, workspace, user, team)
 	if err != nil {
