@@ -98,13 +98,12 @@ var clientMethods = map[string]string{
 	"AddReactionContext": "reactions.add", "SetAssistantThreadsStatusContext": "assistant.threads.setStatus",
 	"GetUserInfoContext": "users.info", "GetUsersPaginated": "users.list",
 	"GetConversationInfoContext": "conversations.info", "GetConversationsContext": "conversations.list", "OpenConversationContext": "conversations.open",
-	"GetUsersInConversationContext": "conversations.members", "OpenViewContext": "views.open", "PostEphemeralContext": "chat.postEphemeral", "GetUserGroupMembersContext": "usergroups.users.list", "GetUserGroupsContext": "usergroups.list",
-	"ListPinsContext": "pins.list",
+	"GetUsersInConversationContext": "conversations.members", "OpenViewContext": "views.open", "ListPinsContext": "pins.list", "PublishViewContext": "views.publish", "GetConversationsForUserContext": "users.conversations", "PostEphemeralContext": "chat.postEphemeral", "GetUserGroupMembersContext": "usergroups.users.list", "GetUserGroupsContext": "usergroups.list",
 	"GetConversationRepliesContext": "conversations.replies", "GetConversationHistoryContext": "conversations.history",
 }
 
 // unscoped need no scope of a bot token.
-var unscoped = []string{"auth.test", "apps.connections.open", "chat.getPermalink", "views.open"}
+var unscoped = []string{"auth.test", "apps.connections.open", "chat.getPermalink", "views.open", "views.publish"}
 
 // The manifest asks for the scopes that the code uses and no others.
 func TestManifestAsksForTheScopesInUse(t *testing.T) {
@@ -175,7 +174,7 @@ func TestManifestSubscribesToHandledEvents(t *testing.T) {
 	}
 	_, list, _ := strings.Cut(string(b), "var changes = map[string]bool{")
 	list, _, _ = strings.Cut(list, "\n}")
-	handled := []string{"app_mention", "message.channels", "message.groups", "message.im", "message.mpim"}
+	handled := []string{"app_home_opened", "app_mention", "message.channels", "message.groups", "message.im", "message.mpim"}
 	for _, m := range regexp.MustCompile(`"([a-z_]+)": true`).FindAllStringSubmatch(list, -1) {
 		handled = append(handled, m[1])
 	}

@@ -89,7 +89,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"leaked": leaked, "webfar": webfar, "prompt": prompt, "connect": connect, "called": called,
 		"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
-		"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "tamper": tamper, "answers": answers, "until": until,
+		"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "home": home, "use": use, "nohome": noHome, "seehome": seeHome, "formsays": formSays, "lookup": lookup, "shortcut": shortcut, "forge": forge, "tamper": tamper, "answers": answers, "until": until,
 	}
 }
 
@@ -128,7 +128,7 @@ func newStage(env *testscript.Env) (*stage, error) {
 	}
 	db := filepath.Join(env.WorkDir, "deskmate.db")
 	env.Vars = append(env.Vars, "SLACK_BOT_TOKEN="+sim.BotToken(), "SLACK_APP_TOKEN="+sim.AppToken(), "SLACK_API_URL="+s.base+"/api",
-		"ROOT="+root, "MCP="+filepath.Join(root, "connection/testdata/npm/node_modules"), "PORT="+port, "GOCACHE="+os.Getenv("GOCACHE"), "HOME="+os.Getenv("HOME"), "DESKMATE_DATABASE_URL=sqlite:"+db, "DB="+db, "DESKMATE_ADDR="+addr, "DESKMATE_POST_EVERY=10ms", "DESKMATE_SPONSOR=U0ADA", "USER=operator")
+		"SLACK_SIGNING_SECRET="+sim.SigningSecret(), "ROOT="+root, "MCP="+filepath.Join(root, "connection/testdata/npm/node_modules"), "PORT="+port, "GOCACHE="+os.Getenv("GOCACHE"), "HOME="+os.Getenv("HOME"), "DESKMATE_DATABASE_URL=sqlite:"+db, "DB="+db, "DESKMATE_ADDR="+addr, "DESKMATE_POST_EVERY=10ms", "DESKMATE_SPONSOR=U0ADA", "USER=operator")
 	return s, nil
 }
 

@@ -56,6 +56,9 @@ type Event struct {
 	Duty        string    `json:"duty,omitempty"`     // duty id, for KindDuty
 	Run         string    `json:"run,omitempty"`      // run id, for KindDuty
 	At          time.Time `json:"at"`
+	// Quotes are the user ids of those whose words the text repeats, beside User's
+	// own, and "turn:" ids of turns of the agent's: the label counts them all.
+	Quotes []string `json:"quotes,omitempty"`
 	// Label is what went into it, once a turn has taken it.
 	Label label.Label `json:"label,omitzero"`
 }

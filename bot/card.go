@@ -47,6 +47,10 @@ const (
 	ButtonArgs    = "approval_args"   // show the arguments in full
 )
 
+// ButtonForget forgets the note that a shortcut has just made; its value is the
+// note's id.
+const ButtonForget = "note_forget"
+
 // ThreadHours is how long an approval for a whole thread holds.
 const ThreadHours = 1
 

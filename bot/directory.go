@@ -216,6 +216,33 @@ func (d *Directory) Reads(ctx context.Context, workspace, place, person string) 
 	return in, err
 }
 
+// PlacesOf gives the channels that somebody is in and the agent may know of, as
+// Slack says now, by id. Where the app may not ask, they are in none.
+func (d *Directory) PlacesOf(ctx context.Context, person string) (map[string]Channel, error) {
+	list, err := d.roster.placesOf(ctx, person)
+	if err != nil && !isRefusal(err) {
+		return nil, fmt.Errorf("list channels of %s: %w", person, err)
+	}
+	all := map[string]Channel{}
+	for _, c := range list {
+		all[c.ID] = c
+	}
+	return all, nil
+}
+
+// Together reports whether the agent, and somebody else, are in a channel, as Slack
+// says now. A channel that Slack does not show to the agent has neither.
+func (d *Directory) Together(ctx context.Context, channel, person string) (agent, them bool, err error) {
+	members, err := d.roster.members(ctx, channel)
+	if isRefusal(err) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("list who is in %s: %w", channel, err)
+	}
+	return slices.Contains(members, d.o.Self), slices.Contains(members, person), nil
+}
+
 // RequesterKind says what somebody is to this workspace: member, guest, outsider
 // or bot. userTeam is their home as the event told it, "" for unknown. Who is
 // deactivated, and who cannot be looked up for good, because Slack does not show

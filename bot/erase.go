@@ -40,6 +40,11 @@ func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error 
 				}
 			}
 		}
+		for _, note := range f.Notes {
+			if err := eraseKept(tx, l, f.Workspace, note); err != nil {
+				return fmt.Errorf("erase what kept note %s: %w", note, err)
+			}
+		}
 		// What a model was given may quote the note anywhere; it is only kept to be
 		// looked at.
 		if _, err := tx.Exec(`DELETE FROM turn_contexts WHERE workspace = $1`, f.Workspace); err != nil {
@@ -81,6 +86,26 @@ func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) erro
 		}
 	}
 	rows, err := tx.Query(`SELECT e.seq FROM ledger_entries e JOIN actions a ON a.key = e.action AND a.workspace = e.workspace WHERE e.workspace = $1 AND a.turn = $2`, workspace, turn)
+	if err != nil {
+		return err
+	}
+	seqs, err := column[int64](rows)
+	if err != nil {
+		return err
+	}
+	for _, seq := range seqs {
+		if _, err := l.Erase(tx, workspace, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseKept erases the text of the action with which somebody kept a note by a
+// shortcut, outside any turn.
+func eraseKept(tx *migrations.Tx, l *ledger.Ledger, workspace, note string) error {
+	rows, err := tx.Query(`SELECT e.seq FROM actions a JOIN ledger_entries e ON e.workspace = a.workspace AND e.action = a.key
+		WHERE a.workspace = $1 AND a.turn >= $2 AND a.turn < $3 AND instr(a.result, $4) > 0`, workspace, keptTurn, keptTurn+"~", `"ref":"`+note+`"`)
 	if err != nil {
 		return err
 	}

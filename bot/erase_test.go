@@ -46,6 +46,13 @@ func TestForgettingErasesTheTurn(t *testing.T) {
 	}}); err != nil {
 		t.Fatal(err)
 	}
+	// A note that somebody kept by a shortcut belongs to no turn.
+	if _, err := gate.Do(ctx, identity.Action{Key: "form:1", Workspace: "T1", Turn: keptTurn + "form:1", RequesterKind: "member", Channel: "C1", Tool: "remember",
+		Class: identity.ClassWrite, Args: []byte(`{"text":"kept ` + canary + `"}`)}, identity.Effect{Do: func(context.Context) (identity.Result, error) {
+		return identity.Result{Ref: "n_kept"}, nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
 	err = db.Write(ctx, func(tx *migrations.Tx) error {
 		for _, q := range []string{
 			`INSERT INTO turns (id, workspace, thread_key, channel, thread_ts, requester, cause_kind, cause, state, started_at) VALUES ('t1', 'T1', 'k', 'C1', '1', 'U1', 'message', 'm', 'done', 1)`,
@@ -63,7 +70,7 @@ func TestForgettingErasesTheTurn(t *testing.T) {
 				return err
 			}
 		}
-		return Eraser(l)(tx, memory.Forgotten{Workspace: "T1", Messages: []memory.Source{{Channel: "C1", TS: "1.5"}}, Texts: []string{"It is " + canary + ` "for sure"`}})
+		return Eraser(l)(tx, memory.Forgotten{Workspace: "T1", Notes: []string{"n_kept"}, Messages: []memory.Source{{Channel: "C1", TS: "1.5"}}, Texts: []string{"It is " + canary + ` "for sure"`}})
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -323,6 +323,30 @@ func (b *Inbox) QueueDuty(tx *migrations.Tx, e Event) error {
 	return wakeThread(tx, e)
 }
 
+// Hand stores what somebody asked for with a shortcut on a message, as a request
+// in the thread of that message. It is safe to repeat: e.Key names it for ever.
+func (b *Inbox) Hand(ctx context.Context, e Event) error {
+	if e.Kind != KindMessage || e.Key == "" || !e.Addressed() {
+		return fmt.Errorf("hand over: event %q of kind %q is no request", e.Key, e.Kind)
+	}
+	err := b.db.Write(ctx, func(tx *migrations.Tx) error {
+		fresh, err := insert(tx, e, "new")
+		if err != nil || !fresh {
+			return err
+		}
+		if err := joinThread(tx, e); err != nil {
+			return err
+		}
+		// Memory is not told: the text is no message, and the thread is read from Slack.
+		return wakeThread(tx, e)
+	})
+	if err != nil {
+		return fmt.Errorf("hand over %s: %w", e.Key, err)
+	}
+	b.o.Crash("inbox:committed")
+	return nil
+}
+
 // StopThread ends the work in a thread at the press of a button: a stop event is
 // stored and the task told, as for the word.
 func (b *Inbox) StopThread(ctx context.Context, a Action) error {

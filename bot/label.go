@@ -72,10 +72,29 @@ func (l *Loop) heard(ctx context.Context, rows []Row) error {
 			}
 			from = label.Join(from, author)
 		}
+		for _, id := range e.Quotes {
+			quoted, err := l.quoted(ctx, e.Workspace, id)
+			if err != nil {
+				return err
+			}
+			from = label.Join(from, quoted)
+		}
 		e.Label = from
 	}
 	return nil
 }
+
+// quoted is the label of words that a request repeats: those of a person, or of an
+// earlier turn.
+func (l *Loop) quoted(ctx context.Context, workspace, id string) (label.Label, error) {
+	if turn, ok := strings.CutPrefix(id, quotedTurn); ok {
+		return TurnLabels(ctx, l.DB, []string{turn})
+	}
+	return l.People.author(ctx, workspace, id, "")
+}
+
+// quotedTurn begins the id of a turn in Event.Quotes.
+const quotedTurn = "turn:"
 
 // said is the label of messages that were read in a channel. What the agent said
 // there itself carries on what went into it.

@@ -46,7 +46,8 @@ type intent struct {
 // ask is one message of a person, as the rules see it.
 type ask struct {
 	text   string // without mentions and politeness at its start
-	whole  string // as it came
+	whole  string // as it came, but for the message that it quotes
+	quoted string // that it is about, "" for none
 	at     int    // its place among the request's messages
 	author string
 	silent bool // not addressed to the agent
@@ -173,7 +174,8 @@ func readTurn(r Request) ([]ask, []called) {
 				made[n].result = m.Content
 			}
 		case m.Role == RoleUser:
-			a := ask{whole: m.Content, at: i, author: m.Name, silent: m.Silent, duty: brief.duty && len(asks) == 0, brief: brief, tools: tools}
+			request, quoted := withoutQuote(m.Content)
+			a := ask{whole: request, quoted: quoted, at: i, author: m.Name, silent: m.Silent, duty: brief.duty && len(asks) == 0, brief: brief, tools: tools}
 			asks = a.add(asks, made)
 		}
 	}

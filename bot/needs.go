@@ -14,11 +14,11 @@ type Scope struct {
 var Scopes = []Scope{
 	{"app_mentions:read", nil, "it does not hear when it is mentioned"},
 	{"channels:history", []string{"conversations.history", "conversations.replies"}, "in public channels it does not hear replies, cannot read threads, and cannot look for a post before repeating it"},
-	{"channels:read", []string{"conversations.info", "conversations.list", "conversations.members"}, "it does not know the names and members of public channels"},
+	{"channels:read", []string{"conversations.info", "conversations.list", "conversations.members", "users.conversations"}, "it does not know the names and members of public channels"},
 	{"chat:write", []string{"chat.postMessage", "chat.postEphemeral", "chat.update", "assistant.threads.setStatus"}, "it cannot answer"},
 	{"commands", nil, "it does not hear /deskmate"},
 	{"groups:history", []string{"conversations.history", "conversations.replies"}, "in private channels it does not hear replies and cannot read threads"},
-	{"groups:read", []string{"conversations.info", "conversations.list", "conversations.members"}, "it does not know the names and members of private channels"},
+	{"groups:read", []string{"conversations.info", "conversations.list", "conversations.members", "users.conversations"}, "it does not know the names and members of private channels"},
 	{"im:history", []string{"conversations.history", "conversations.replies"}, "it does not hear direct messages"},
 	{"im:read", []string{"conversations.info", "conversations.list"}, "it does not know its direct messages"},
 	{"im:write", []string{"conversations.open"}, "it cannot open a direct message"},

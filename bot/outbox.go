@@ -250,7 +250,7 @@ func (o *Outbox) action(ctx context.Context, p Post, text string) identity.Actio
 	a := identity.Action{
 		Key: p.Key, Workspace: p.Workspace, Turn: p.Turn, Cause: p.Cause, Requester: p.Requester, RequesterKind: p.RequesterKind,
 		Channel: p.Channel, ChannelKind: p.ChannelKind, Thread: p.Thread, Target: p.Channel,
-		Tool: tool, Connection: ConnectionSlack, Class: identity.ClassWrite, Args: args, Manners: manners[tool], Notice: tool == ToolNotice || tool == ToolWhisper || tool == ToolForm, Owner: p.Duty, Duty: p.DutyID, Others: p.Others, Label: p.Label,
+		Tool: tool, Connection: ConnectionSlack, Class: identity.ClassWrite, Args: args, Manners: manners[tool], Notice: tool == ToolNotice || tool == ToolWhisper || tool == ToolForm || tool == ToolHome, Owner: p.Duty, Duty: p.DutyID, Others: p.Others, Label: p.Label,
 	}
 	if p.CallArgs != nil { // made by a tool: judged as what was asked for, where it was asked for
 		a.Call, _, _ = strings.Cut(p.Key, "#")

@@ -26,20 +26,24 @@ func (c *Card) blocks() []slack.Block {
 		all = append(all, slack.NewSectionBlock(markdown(t, maxSection), nil, nil))
 	}
 	if len(c.Buttons) > 0 {
-		var elements []slack.BlockElement
-		for _, b := range c.Buttons {
-			e := slack.NewButtonBlockElement(b.ID, b.Value, slack.NewTextBlockObject(slack.PlainTextType, clip(b.Text, maxButton), false, false))
-			e.Style = slack.Style(b.Style)
-			if b.Confirm != "" {
-				e.Confirm = slack.NewConfirmationBlockObject(slack.NewTextBlockObject(slack.PlainTextType, "Are you sure?", false, false), markdown(b.Confirm, maxConfirm),
-					slack.NewTextBlockObject(slack.PlainTextType, "Yes", false, false), slack.NewTextBlockObject(slack.PlainTextType, "No", false, false))
-			}
-			elements = append(elements, e)
-		}
-		all = append(all, slack.NewActionBlock("", elements...))
+		all = append(all, slack.NewActionBlock("", buttonElements(c.Buttons)...))
 	}
 	if c.Note != "" {
 		all = append(all, slack.NewContextBlock("", markdown(c.Note, maxField)))
+	}
+	return all
+}
+
+func buttonElements(buttons []Button) []slack.BlockElement {
+	var all []slack.BlockElement
+	for _, b := range buttons {
+		e := slack.NewButtonBlockElement(b.ID, b.Value, slack.NewTextBlockObject(slack.PlainTextType, clip(b.Text, maxButton), false, false))
+		e.Style = slack.Style(b.Style)
+		if b.Confirm != "" {
+			e.Confirm = slack.NewConfirmationBlockObject(slack.NewTextBlockObject(slack.PlainTextType, "Are you sure?", false, false), markdown(b.Confirm, maxConfirm),
+				slack.NewTextBlockObject(slack.PlainTextType, "Yes", false, false), slack.NewTextBlockObject(slack.PlainTextType, "No", false, false))
+		}
+		all = append(all, e)
 	}
 	return all
 }

@@ -78,13 +78,14 @@ type interaction struct {
 		MessageTS string `json:"message_ts"`
 		ChannelID string `json:"channel_id"`
 		ThreadTS  string `json:"thread_ts"`
+		ViewID    string `json:"view_id"`
 	} `json:"container"`
-	Message struct {
-		TS       string `json:"ts"`
-		ThreadTS string `json:"thread_ts"`
-	} `json:"message"`
-	ResponseURL string `json:"response_url"`
-	TriggerID   string `json:"trigger_id"`
+	Message     message `json:"message"`
+	CallbackID  string  `json:"callback_id"`
+	MessageTS   string  `json:"message_ts"`
+	ActionTS    string  `json:"action_ts"`
+	ResponseURL string  `json:"response_url"`
+	TriggerID   string  `json:"trigger_id"`
 	Actions     []struct {
 		ActionID       string `json:"action_id"`
 		Value          string `json:"value"`
@@ -92,11 +93,12 @@ type interaction struct {
 		SelectedOption *struct {
 			Value string `json:"value"`
 		} `json:"selected_option"`
+		SelectedConversation string `json:"selected_conversation"`
 	} `json:"actions"`
 }
 
-// ParseInteraction reads an interaction payload. Presses of buttons and
-// forms that were sent are ours. The error is a *ParseError.
+// ParseInteraction reads an interaction payload. Presses of buttons, forms that
+// were sent and shortcuts on messages are ours. The error is a *ParseError.
 func ParseInteraction(payload []byte, self func(workspace string) (Self, bool)) (Parsed, error) {
 	var i interaction
 	if err := json.Unmarshal(payload, &i); err != nil {
@@ -106,11 +108,11 @@ func ParseInteraction(payload []byte, self func(workspace string) (Self, bool)) 
 	switch {
 	case i.Type == "":
 		return Parsed{}, &ParseError{"interaction", "type", nil}
-	case i.Type != "block_actions" && i.Type != "view_submission":
+	case i.Type != "block_actions" && i.Type != "view_submission" && i.Type != "message_action":
 		return Parsed{Ignored: what}, nil
 	case i.User.ID == "":
 		return Parsed{}, &ParseError{what, "user.id", nil}
-	case i.Type == "view_submission":
+	case i.Type != "block_actions":
 	case len(i.Actions) == 0:
 		return Parsed{}, &ParseError{what, "actions", nil}
 	case i.Actions[0].ActionID == "":
@@ -126,15 +128,19 @@ func ParseInteraction(payload []byte, self func(workspace string) (Self, bool)) 
 	if i.Type == "view_submission" {
 		return parseSubmission(payload, i, workspace)
 	}
+	if i.Type == "message_action" {
+		return parseShortcut(i, workspace)
+	}
 	a := i.Actions[0]
 	if a.Value == "" && a.SelectedOption != nil {
 		a.Value = a.SelectedOption.Value
 	}
+	a.Value = first(a.Value, a.SelectedConversation)
 	channel, ts := first(i.Container.ChannelID, i.Channel.ID), first(i.Container.MessageTS, i.Message.TS)
 	return Parsed{Action: &Action{
-		Workspace: workspace, Key: "action:" + channel + ":" + ts + ":" + a.ActionID + ":" + i.User.ID + ":" + a.ActionTS,
+		Workspace: workspace, Key: "action:" + channel + ":" + first(ts, i.Container.ViewID) + ":" + a.ActionID + ":" + i.User.ID + ":" + a.ActionTS,
 		ID: a.ActionID, Value: clean(a.Value), User: i.User.ID, UserTeam: first(i.User.TeamID, workspace),
-		Channel: channel, Message: ts, Thread: first(i.Container.ThreadTS, i.Message.ThreadTS),
+		Channel: channel, Message: ts, View: i.Container.ViewID, Thread: first(i.Container.ThreadTS, i.Message.ThreadTS),
 		ResponseURL: i.ResponseURL, TriggerID: i.TriggerID, At: tsTime(a.ActionTS),
 	}}, nil
 }

@@ -29,6 +29,8 @@ type Parsed struct {
 	Command *Command
 	// Submission is a form that was sent.
 	Submission *Submission
+	Visit      *Visit
+	Shortcut   *Shortcut
 	Ignored    string
 }
 
@@ -57,7 +59,8 @@ type Action struct {
 	User        string
 	UserTeam    string
 	Channel     string
-	Message     string // ts of the message that holds the button
+	Message     string // ts of the message that holds the button, "" in a Home
+	View        string // id of the Home that holds it, "" in a message
 	Thread      string // its thread's root, "" outside threads
 	ResponseURL string // may be used like a secret for 30 minutes: never log it
 	TriggerID   string
@@ -183,6 +186,9 @@ func ParseEvent(payload []byte, self func(workspace string) (Self, bool)) (Parse
 			return Parsed{}, &ParseError{"event " + kind.Type, "event", err}
 		}
 		return parseMessage(c, workspace, me, m)
+	}
+	if kind.Type == "app_home_opened" {
+		return parseVisit(c, workspace)
 	}
 	if changes[kind.Type] {
 		return parseChange(c, workspace, kind.Type)

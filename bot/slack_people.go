@@ -134,6 +134,35 @@ func (r roster) members(ctx context.Context, channel string) ([]string, error) {
 	return all, nil
 }
 
+// placesOf lists the channels that somebody is in: all public ones, and those
+// private ones that the agent is in too.
+func (r roster) placesOf(ctx context.Context, user string) ([]Channel, error) {
+	var all []Channel
+	cursor := ""
+	for len(all) < maxListed {
+		var page []slack.Channel
+		var next string
+		err := r.api.patient(ctx, "users.conversations", func(ctx context.Context) error {
+			var err error
+			page, next, err = r.api.client.GetConversationsForUserContext(ctx, &slack.GetConversationsForUserParameters{
+				UserID: user, Cursor: cursor, ExcludeArchived: true, Limit: pageSize, Types: []string{"public_channel", "private_channel"},
+			})
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range page {
+			all = append(all, toChannel(c))
+		}
+		if next == "" || next == cursor {
+			break
+		}
+		cursor = next
+	}
+	return all, nil
+}
+
 // groups lists the user groups of each person, by user id.
 func (r roster) groups(ctx context.Context) (map[string][]string, error) {
 	all := map[string][]string{}

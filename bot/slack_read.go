@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,6 +53,34 @@ func (r *Reader) Permalink(ctx context.Context, workspace, channel, ts string) (
 		return err
 	})
 	return link, err
+}
+
+// ErrNoMessage means that a message is gone, or that the agent may not see it.
+var ErrNoMessage = errors.New("there is no such message that I can read")
+
+// Message gives one message; thread is its thread's root, "" or its own ts outside
+// threads.
+func (r *Reader) Message(ctx context.Context, channel, ts, thread string) (Said, error) {
+	var page []slack.Message
+	err := r.api.patient(ctx, "conversations.replies", func(ctx context.Context) error {
+		var err error
+		page, _, _, err = r.api.client.GetConversationRepliesContext(ctx, &slack.GetConversationRepliesParameters{
+			ChannelID: channel, Timestamp: first(thread, ts), Oldest: ts, Latest: ts, Inclusive: true, Limit: 10, IncludeAllMetadata: true,
+		})
+		return err
+	})
+	if isRefusal(err, "thread_not_found", "message_not_found", "channel_not_found", "not_in_channel") {
+		return Said{}, ErrNoMessage
+	}
+	if err != nil {
+		return Said{}, fmt.Errorf("read message %s in %s: %w", ts, channel, err)
+	}
+	for _, m := range page {
+		if m.Timestamp == ts {
+			return toSaid(m), nil
+		}
+	}
+	return Said{}, ErrNoMessage
 }
 
 // replies gives the messages of a thread after oldest ("" for all), oldest

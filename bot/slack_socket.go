@@ -27,6 +27,9 @@ type Sinks struct {
 	// closes it. Both have answerTime.
 	Command func(ctx context.Context, c Command) error
 	Form    func(ctx context.Context, s Submission) (wrong map[string]string, err error)
+	Visit   func(ctx context.Context, v Visit) error // nil: not of interest
+	// Shortcut opens a form, or says why not; it has answerTime.
+	Shortcut func(ctx context.Context, s Shortcut) error
 }
 
 // answerTime bounds the handling of what Slack wants answered within 3 s.
@@ -84,6 +87,12 @@ func (in *intake) take(ctx context.Context, p Parsed, err error) (answer any, _ 
 		if wrong, err = in.sinks.Form(ctx, *p.Submission); len(wrong) > 0 {
 			answer = map[string]any{"response_action": "errors", "errors": wrong}
 		}
+	case p.Visit != nil && in.sinks.Visit != nil:
+		stored, err = true, in.sinks.Visit(ctx, *p.Visit)
+	case p.Shortcut != nil && in.sinks.Shortcut != nil:
+		ctx, cancel := context.WithTimeout(ctx, answerTime)
+		defer cancel()
+		stored, err = true, in.sinks.Shortcut(ctx, *p.Shortcut)
 	default:
 		in.ignored.Add(1)
 		in.logger.Debug().Str("what", p.Ignored).Msg("delivery ignored")

@@ -123,16 +123,24 @@ type Whisper struct {
 	Cause       string
 	Text        string // Markdown of ours
 	ResponseURL string // "" for an answer without a command or button
+	Thread      string // root ts to show it under, "" in the channel
+	Buttons     []Button
+	Replace     bool // with a ResponseURL: in place of the answer whose button was pressed
 }
 
 // Whisper answers one person, by the URL that Slack gave with their command where
 // there is one, else in the channel. It is said even while the agent is suspended.
 func (o *Outbox) Whisper(ctx context.Context, w Whisper) error {
 	p := Post{Workspace: w.Workspace, Channel: w.User, ChannelKind: ChannelDirect, Key: "whisper:" + w.Key, Text: w.Text, Ours: true, Requester: w.User, Cause: w.Cause, Tool: ToolWhisper}
-	for _, one := range o.parts(p) {
+	all := o.parts(p)
+	for i, one := range all {
+		var blocks []slack.Block
+		if len(w.Buttons) > 0 && i == len(all)-1 {
+			blocks = []slack.Block{slack.NewSectionBlock(markdown(one.Mrkdwn, maxSection), nil, nil), slack.NewActionBlock("", buttonElements(w.Buttons)...)}
+		}
 		_, err := o.o.Gate.Do(ctx, o.action(ctx, one.Post, one.Mrkdwn), identity.Effect{
 			Do: func(ctx context.Context) (identity.Result, error) {
-				return identity.Result{}, outcome(o.send.whisper(ctx, w, one.Mrkdwn))
+				return identity.Result{}, outcome(o.send.whisper(ctx, w, one.Mrkdwn, blocks))
 			},
 			Find: harmless,
 		})
@@ -163,14 +171,25 @@ func (o *Outbox) Open(ctx context.Context, workspace, user, key, trigger string,
 }
 
 // whisper sends one answer.
-func (s *sender) whisper(ctx context.Context, w Whisper, text string) error {
+func (s *sender) whisper(ctx context.Context, w Whisper, text string, blocks []slack.Block) error {
 	if w.ResponseURL == "" {
+		options := []slack.MsgOption{slack.MsgOptionText(text, false), slack.MsgOptionDisableLinkUnfurl()}
+		if w.Thread != "" {
+			options = append(options, slack.MsgOptionTS(w.Thread))
+		}
+		if blocks != nil {
+			options = append(options, slack.MsgOptionBlocks(blocks...))
+		}
 		return s.api.patient(ctx, "chat.postEphemeral", func(ctx context.Context) error {
-			_, err := s.api.client.PostEphemeralContext(ctx, w.Channel, w.User, slack.MsgOptionText(text, false), slack.MsgOptionDisableLinkUnfurl())
+			_, err := s.api.client.PostEphemeralContext(ctx, w.Channel, w.User, options...)
 			return err
 		})
 	}
-	return s.api.respond(ctx, w.ResponseURL, map[string]any{"response_type": "ephemeral", "text": text, "replace_original": false})
+	body := map[string]any{"response_type": "ephemeral", "text": text, "replace_original": w.Replace}
+	if blocks != nil {
+		body["blocks"] = blocks
+	}
+	return s.api.respond(ctx, w.ResponseURL, body)
 }
 
 // respond posts to a URL that Slack gave for answers. The URL is a secret: it is

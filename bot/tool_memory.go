@@ -14,7 +14,7 @@ import (
 func memoryTools(m *memory.Memory, reader *Reader, people *Directory, threads *Threads, briefer *Briefer) []Tool {
 	t := memoryTool{m, reader, people, threads, briefer}
 	return []Tool{
-		{Name: "remember", Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
+		{Name: toolRemember, Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
 			Schema: object("text", "the fact, in words that make sense on their own",
 				"scope?", "channel (default: only here) or workspace (everyone; from a public channel only)"),
 			Description: "Keep one fact for the team, with who said it and where."},
@@ -39,8 +39,9 @@ type memoryTool struct {
 
 // ToolBrief words where work stands; ToolRecall searches memory.
 const (
-	ToolBrief  = "brief"
-	ToolRecall = "recall"
+	ToolBrief    = "brief"
+	ToolRecall   = "recall"
+	toolRemember = "remember"
 )
 
 func (t memoryTool) brief(ctx context.Context, c Call) (identity.Result, error) {
@@ -99,7 +100,8 @@ func (t memoryTool) remember(ctx context.Context, c Call) (identity.Result, erro
 	if err != nil {
 		return identity.Result{}, memoryFailure("remember that", err)
 	}
-	return text("Remembered as %s, for %s: %s", note.ID, scopeWords(note.Scope), note.Text)
+	said := fmt.Sprintf("Remembered as %s, for %s: %s", note.ID, scopeWords(note.Scope), note.Text)
+	return identity.Result{Text: said, Ref: note.ID}, nil
 }
 
 func (t memoryTool) recall(ctx context.Context, c Call) (identity.Result, error) {

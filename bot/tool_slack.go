@@ -27,6 +27,7 @@ const (
 	ToolNotice     = "notice"  // to the admins
 	ToolWhisper    = "whisper" // to who typed a command
 	ToolForm       = "form"
+	ToolHome       = "home" // somebody's App Home
 	ToolReadThread = "read_thread"
 	ToolReadChan   = "read_channel"
 )

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"strings"
 
 	"deskmate/bot"
 )
@@ -15,6 +16,8 @@ type Buttons struct {
 	Inbox     *bot.Inbox
 	Approvals *Approvals
 	Reviews   *Reviews
+	Home      *Home
+	Shortcuts *Shortcuts
 }
 
 // Handle makes a press durable. What is not a button of ours is nothing.
@@ -30,6 +33,11 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 		return h.Approvals.openReason(ctx, a)
 	case bot.ButtonArgs:
 		return h.Approvals.openArgs(ctx, a)
+	case bot.ButtonForget:
+		return h.Shortcuts.forget(ctx, a)
+	}
+	if strings.HasPrefix(a.ID, homePrefix) {
+		return h.Home.press(ctx, a)
 	}
 	return nil
 }

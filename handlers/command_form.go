@@ -89,6 +89,8 @@ func (h *Commands) openRevoke(ctx context.Context, a asking) error {
 type Forms struct {
 	Commands  *Commands
 	Approvals *Approvals
+	Home      *Home
+	Shortcuts *Shortcuts
 }
 
 // Handle says what is wrong with a form, by field; nothing closes it.
@@ -96,9 +98,14 @@ func (f *Forms) Handle(ctx context.Context, s bot.Submission) (map[string]string
 	switch s.Form {
 	case formGrant, formRevoke, formConnect:
 		return f.Commands.submit(ctx, s)
+	case formRemember, formHand:
+		return f.Shortcuts.submit(ctx, s)
 	case formDeny:
 		return nil, f.Approvals.decide(ctx, s.Key, "", identity.Press{
 			Workspace: s.Workspace, Approval: s.Metadata, Person: s.User, Verdict: identity.VerdictDeny, Reason: s.Values["reason"], Via: "form"})
+	}
+	if strings.HasPrefix(s.Form, homePrefix) {
+		return f.Home.submit(ctx, s)
 	}
 	return nil, nil
 }

@@ -198,6 +198,12 @@ func mentions(people []string) string {
 	return strings.Join(all, " and ")
 }
 
+// MayDecide reports whether the word of a person, as they are now, would count for
+// a yes on a.
+func (a Approval) MayDecide(person string, who Standing, agent Agent) bool {
+	return who.Active && who.Kind == kindMember && person != a.Requester && person != agent.User && !slices.Contains(a.Others, person) && isApprover(a, person, who, agent)
+}
+
 // isApprover compares a person as they are now with the approvers of a.
 func isApprover(a Approval, person string, who Standing, agent Agent) bool {
 	return slices.ContainsFunc(a.Approvers, func(w string) bool {

@@ -63,6 +63,19 @@ func (g *Gate) judge(ctx context.Context, a Action) (d Decision, final bool, err
 	return d, false, nil
 }
 
+// Weigh says how the rules, and what went into it, decide on an action that nobody
+// has asked for yet. It records nothing, and Do decides anew.
+func (g *Gate) Weigh(ctx context.Context, a Action) (Decision, error) {
+	d, err := g.decide(ctx, a)
+	if err == nil {
+		d, err = g.flow(ctx, a, d)
+	}
+	if err != nil {
+		return Decision{}, fmt.Errorf("weigh %s: %w", a.Tool, err)
+	}
+	return d, nil
+}
+
 // spent is the denial of a call for which a budget is used up, nil if none is. What
 // cannot be counted is not done.
 func (g *Gate) spent(ctx context.Context, a Action) *Decision {

@@ -339,6 +339,16 @@ func (l *leakWorld) check() {
 		if err != nil {
 			l.t.Fatalf("seed %d: notes: %v", l.seed, err)
 		}
+		for _, scope := range []string{ScopeWorkspace, p.scope()} {
+			of, err := l.NotesOf(ctx, p, scope, 100)
+			if err != nil {
+				l.t.Fatalf("seed %d: notes of %s: %v", l.seed, scope, err)
+			}
+			here := slices.DeleteFunc(slices.Clone(notes), func(n Note) bool { return n.Scope != scope })
+			if !slices.Equal(of, here) {
+				l.t.Errorf("seed %d: notes of %s: got %d, want the %d that may be seen", l.seed, scope, len(of), len(here))
+			}
+		}
 		for _, n := range notes {
 			l.judge("notes", p, n.Text, want, got)
 		}

@@ -247,6 +247,16 @@ func (m *Memory) Notes(ctx context.Context, p Place, limit int) ([]Note, error) 
 	return notes, nil
 }
 
+// NotesOf gives the newest notes of one scope that may be seen in p, at most limit.
+func (m *Memory) NotesOf(ctx context.Context, p Place, scope string, limit int) ([]Note, error) {
+	notes, err := scanNotes(m.db.Query(ctx, reachSQL+`SELECT `+noteColumns+` FROM reach, notes n WHERE `+noteInReach+` AND n.scope = $7 ORDER BY n.updated_at DESC, n.seq DESC LIMIT $8`,
+		p.args(m.db.Now(), scope, limit)...))
+	if err != nil {
+		return nil, fmt.Errorf("list notes of %s: %w", scope, err)
+	}
+	return notes, nil
+}
+
 // History gives all versions of a note that may be seen in p, oldest first.
 func (m *Memory) History(ctx context.Context, p Place, id string) ([]Version, error) {
 	var all []Version

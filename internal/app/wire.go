@@ -282,8 +282,13 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	a.begin = append(a.begin, digest.Look)
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
 	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look)
+	buttons.Home = a.home(gate)
+	a.runner.Handle(handlers.TaskHome, 8, buttons.Home.Handle)
+	buttons.Shortcuts = &handlers.Shortcuts{People: a.people, Agents: a.Agents, Memory: a.Memory, Reader: reader, Outbox: a.outbox, Loop: a.loop, Logger: o.Logger}
+	forms.Home, forms.Shortcuts = buttons.Home, buttons.Shortcuts
 	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Sponsors: sponsors, Logger: o.Logger}
-	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle, Command: commands.Handle, Form: forms.Handle}
+	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle, Command: commands.Handle, Form: forms.Handle,
+		Visit: buttons.Home.Visit, Shortcut: buttons.Shortcuts.Handle}
 	a.http = bot.NewHTTP(bot.HTTPOptions{SigningSecret: a.config.SigningSecret, Self: self, Sinks: sinks, Logger: o.Logger})
 	if a.config.AppToken == "" {
 		return
@@ -296,6 +301,14 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	a.socket = bot.NewSocket(bot.SocketOptions{
 		APIURL: a.config.SlackAPI, AppToken: a.config.AppToken, Self: self, Sinks: sinks, Gap: a.catchup.Gap, Logger: o.Logger,
 	})
+}
+
+// home makes what people see when they open the agent, section by section.
+func (a *App) home(gate *identity.Gate) *handlers.Home {
+	h := &handlers.Home{DB: a.DB, People: a.people, Agents: a.Agents, Outbox: a.outbox, Logger: a.log}
+	h.Sections = append(handlers.HomeDuties(a.Duties), h.Decisions(gate.Approvals, a.Self.URL), h.Notes(a.Memory), h.Recent(a.Self.URL),
+		h.Access(a.Access), h.Steering(gate, a.Budgets))
+	return h
 }
 
 func (a *App) limits() bot.Limits {

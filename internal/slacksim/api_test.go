@@ -93,6 +93,7 @@ func TestCallsThatSlackRefuses(t *testing.T) {
 		{"an emoji that cannot be", "invalid_name", s.BotToken(), "reactions.add", []string{"channel", "C0ENG", "timestamp", theirs, "name", "NO WAY"}},
 		{"an app-level method with a bot token", "not_allowed_token_type", s.BotToken(), "apps.connections.open", nil},
 		{"a person where only an app may", "not_allowed_token_type", ada, "views.publish", []string{"user_id", "U0ADA", "view", "{}"}},
+		{"the conversations of nobody", "user_not_found", s.BotToken(), "users.conversations", []string{"user", "U0NOBODY"}},
 		{"an unknown user", "user_not_found", s.BotToken(), "users.info", []string{"user", "U0NOBODY"}},
 		{"streaming without a recipient", "missing_recipient_user_id", s.BotToken(), "chat.startStream", []string{"channel", "C0ENG", "thread_ts", theirs}},
 		{"a bad OAuth client", "invalid_client_id", "", "oauth.v2.access", []string{"client_id", "x", "code", "y"}},
@@ -103,6 +104,25 @@ func TestCallsThatSlackRefuses(t *testing.T) {
 				t.Errorf("got %v, want the error %s", got, x.want)
 			}
 		})
+	}
+}
+
+// Of another person an app learns the public channels and those private ones that
+// it is in itself.
+func TestConversationsOfAPerson(t *testing.T) {
+	t.Parallel()
+	seed := slacksim.DefaultSeed()
+	seed.Channels = append(seed.Channels, slacksim.ChannelSeed{ID: "C0SECRET", Name: "secret", Private: true, Members: []string{"U0ADA", "U0CHLOE"}},
+		slacksim.ChannelSeed{ID: "C0OPEN", Name: "open", Members: []string{"U0CHLOE"}})
+	s, base := workspace(t, slacksim.Options{Seed: seed})
+	for user, want := range map[string]string{"U0CHLOE": "C0GENERAL C0ENG C0LEADS C0OPEN", "U0BEN": "C0GENERAL C0ENG C0PARTNERS", "U0GIL": "C0GENERAL"} {
+		var got []string
+		for _, c := range call(t, base, s.BotToken(), "users.conversations", "user", user, "types", "public_channel,private_channel")["channels"].([]any) {
+			got = append(got, c.(map[string]any)["id"].(string))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: got %v, want %s", user, got, want)
+		}
 	}
 }
 

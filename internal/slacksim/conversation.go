@@ -75,6 +75,20 @@ func conversationInfo(c *call) (obj, error) {
 }
 
 func conversationList(c *call) (obj, error) {
+	return listConversations(c, func(ch *channel) bool { return true })
+}
+
+// userConversations lists what the caller is in, or what somebody else is in and
+// the caller may know of.
+func userConversations(c *call) (obj, error) {
+	id := orElse(c.args["user"], c.who.user.id)
+	if _, ok := c.users[id]; !ok {
+		return nil, refuse("user_not_found")
+	}
+	return listConversations(c, func(ch *channel) bool { return ch.members[id] })
+}
+
+func listConversations(c *call, fits func(*channel) bool) (obj, error) {
 	types := c.args.list("types")
 	if types == nil {
 		types = []string{"public_channel"}
@@ -98,7 +112,7 @@ func conversationList(c *call) (obj, error) {
 	var all []any
 	for _, id := range c.channelOrder {
 		ch := c.channels[id]
-		if !want[ch.kind()] || !c.sees(c.who.user, ch) || ch.archived && c.args.flag("exclude_archived", false) {
+		if !want[ch.kind()] || !fits(ch) || !c.sees(c.who.user, ch) || ch.archived && c.args.flag("exclude_archived", false) {
 			continue
 		}
 		o := c.info(c.who, ch)

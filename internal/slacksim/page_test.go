@@ -40,6 +40,8 @@ func TestPage(t *testing.T) {
 		"a private channel is not there for a guest":                     pageHidesPrivate,
 		"nothing is wider than a phone":                                  pageFitsPhone,
 		"the clock moves to nine in the morning":                         pageMovesClock,
+		"a Home is opened, used, and drawn again":                        pageShowsHome,
+		"an entry of a message's menu reaches the app":                   pageOffersShortcuts,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

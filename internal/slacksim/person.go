@@ -122,9 +122,10 @@ type Seen struct {
 	Only    bool // only this person sees it
 }
 
-// Form is a modal that opened for a person.
+// Form is a modal that opened for a person, or an app's Home.
 type Form struct {
 	ID         string          `json:"id"`
+	Type       string          `json:"type"` // modal, home
 	CallbackID string          `json:"callback_id"`
 	Blocks     json.RawMessage `json:"blocks"`
 }
@@ -135,6 +136,7 @@ type Watch struct {
 	mu   sync.Mutex
 	seen []Seen
 	form *Form         // the newest
+	home *Form         // the agent's Home, as it is now
 	news chan struct{} // closed and replaced at each change
 	end  error
 }
@@ -190,7 +192,11 @@ func (w *Watch) read(r *bufio.Reader) {
 		s := Seen{Channel: e.Channel, TS: e.Message.TS, Thread: e.Message.ThreadTS, User: e.Message.User, Text: e.Message.Text}
 		switch e.Type {
 		case "view":
-			if e.View != nil && e.View.ID != "" {
+			switch {
+			case e.View == nil || e.View.ID == "":
+			case e.View.Type == "home":
+				w.change(func() { w.home = e.View })
+			default:
 				w.change(func() { w.form = e.View })
 			}
 		case "ephemeral":
