@@ -94,6 +94,22 @@ func (e Entry) Markdown() string {
 	field("updated_at", stamp(e.UpdatedAt))
 	field("expires_at", stamp(e.ExpiresAt))
 	field("superseded_by", e.SupersededBy)
+	field("superseded_at", stamp(e.SupersededAt))
+	if e.SupersededBy != "" {
+		fmt.Fprintf(&b, "# no longer true since %s: note %s says what holds\n", e.SupersededAt.Format("2 January 2006"), e.SupersededBy)
+	}
+	if e.Own {
+		b.WriteString("own_judgement: true\n")
+	}
+	for _, l := range []struct {
+		name string
+		of   []string
+	}{{"read_in", e.Label.Channels}, {"untrusted", e.Label.Untrusted}} {
+		if len(l.of) > 0 {
+			quoted, _ := json.Marshal(l.of) // a JSON list is a YAML list; strings always encode
+			fmt.Fprintf(&b, "%s: %s\n", l.name, quoted)
+		}
+	}
 	if len(e.History) > 1 {
 		b.WriteString("history:\n")
 		for _, v := range e.History[:len(e.History)-1] {

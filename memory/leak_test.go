@@ -361,7 +361,7 @@ func (l *leakWorld) check() {
 			if _, err := l.Note(ctx, p, f.id); (err == nil) != want[word] {
 				l.t.Errorf("seed %d: note %s by id from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
 			}
-			if _, err := l.History(ctx, p, f.id); (err == nil) != want[word] {
+			if _, _, err := l.History(ctx, p, f.id); (err == nil) != want[word] {
 				l.t.Errorf("seed %d: history of %s from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
 			}
 		}
