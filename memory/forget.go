@@ -147,7 +147,7 @@ func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
 		} else if kept {
 			return Forgotten{}, ErrHeld
 		}
-		sources, said, err := m.eraseNote(tx, p, old)
+		sources, said, err := m.eraseNote(tx, p, old, false)
 		if err != nil {
 			return Forgotten{}, err
 		}
@@ -167,7 +167,8 @@ func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
 	return gone, nil
 }
 
-func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note) (sources []Source, said []string, err error) {
+// eraseNote removes one note, and what was said of it unless keepMessages.
+func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note, keepMessages bool) (sources []Source, said []string, err error) {
 	versions, err := versionsOf(tx, n)
 	if err != nil {
 		return nil, nil, err
@@ -186,6 +187,17 @@ func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note) (sources []Source
 	}
 	if _, err := tx.Exec(`DELETE FROM notes WHERE seq = $1`, n.seq); err != nil {
 		return nil, nil, fmt.Errorf("erase note %s: %w", n.ID, err)
+	}
+	if err := m.endQuestions(tx, n.Workspace, `q.against = $2`, n.ID); err != nil {
+		return nil, nil, err
+	}
+	for _, v := range versions {
+		if err := m.endQuestions(tx, n.Workspace, `instr(q.text, $2) > 0`, v.Text); err != nil {
+			return nil, nil, err
+		}
+	}
+	if keepMessages {
+		return nil, nil, nil
 	}
 	quotes, err := quotesOf(tx, p, n, versions)
 	if err != nil {
@@ -305,4 +317,44 @@ func eraseForReal(tx *migrations.Tx) error {
 		return fmt.Errorf("turn on secure deletion: %w", err)
 	}
 	return nil
+}
+
+// ErrNotOwn: somebody asked for the note, so it is forgotten and not undone.
+var ErrNotOwn = errors.New("somebody asked me to keep this note; say `forget` to erase it with what was said of it")
+
+// Undo takes back a note that the agent made by its own judgement and nobody has
+// changed since: the note, its words in the index and its text in the ledger go,
+// what people said stays. Errors: ErrNotFound, ErrNotOwn, ErrHeld.
+func (m *Memory) Undo(ctx context.Context, p Place, id string) (Note, error) {
+	var n Note
+	err := m.db.Write(ctx, func(tx *migrations.Tx) (err error) {
+		if n, err = noteIn(tx, p, id); err != nil {
+			return err
+		}
+		if !n.Own || n.Version > 1 {
+			return ErrNotOwn
+		}
+		if kept, err := isHeld(tx, n.Workspace, n.Scope); err != nil {
+			return err
+		} else if kept {
+			return ErrHeld
+		}
+		if err := eraseForReal(tx); err != nil {
+			return err
+		}
+		if _, _, err := m.eraseNote(tx, p, n, true); err != nil {
+			return err
+		}
+		// What it took the place of holds again.
+		if _, err := tx.Exec(`UPDATE notes SET superseded_by = '', superseded_at = 0 WHERE superseded_by = $1`, n.ID); err != nil {
+			return fmt.Errorf("restore what note %s superseded: %w", n.ID, err)
+		}
+		_, err = m.record(tx, p, "note.undone", n, "", nil)
+		return err
+	})
+	if err != nil {
+		return Note{}, fmt.Errorf("undo note: %w", err)
+	}
+	_ = m.Scrub(ctx) // as in Forget: the next one ends what this one cannot
+	return n, nil
 }

@@ -212,6 +212,9 @@ func (m *Memory) Sweep(tx *migrations.Tx, workspace string) (messages, notes int
 	if err := eraseForReal(tx); err != nil {
 		return 0, 0, false, err
 	}
+	if err := m.endQuestions(tx, workspace, `q.asked_at < $2`, migrations.Micros(tx.Now().Add(-questionsFor))); err != nil {
+		return 0, 0, false, err
+	}
 	var some bool
 	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM memory_scopes WHERE workspace = $1 AND retention > 0)`, workspace).Scan(&some); err != nil {
 		return 0, 0, false, fmt.Errorf("look for retention: %w", err)

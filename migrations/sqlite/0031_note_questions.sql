@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- note_questions: notes that are not kept yet, because they say otherwise than one
--- that is, until somebody says which holds.
+-- that is, until somebody says which holds: then the row goes.
 CREATE TABLE note_questions (
     id         TEXT PRIMARY KEY,
     workspace  TEXT NOT NULL,
@@ -19,8 +19,7 @@ CREATE TABLE note_questions (
     expires_at BIGINT NOT NULL,             -- of the note
     asked_by   TEXT NOT NULL,
     asked_at   BIGINT NOT NULL,
-    ledger_seq BIGINT NOT NULL,             -- entry that holds the text
-    answer     TEXT NOT NULL DEFAULT ''     -- replace, both, drop; '' while it is open
+    ledger_seq BIGINT NOT NULL              -- entry that holds the text
 );
 CREATE INDEX note_questions_place ON note_questions (workspace, channel, thread, asked_at);
 CREATE INDEX note_questions_against ON note_questions (against);
