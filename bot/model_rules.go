@@ -227,6 +227,7 @@ type briefing struct {
 	agent string // its name
 	asker string // Slack id of who asked
 	duty  bool
+	judge bool // it may keep notes that nobody asked for
 }
 
 var (
@@ -235,7 +236,7 @@ var (
 )
 
 func readBriefing(system string) briefing {
-	b := briefing{duty: strings.Contains(system, "This is a run of one of your duties")}
+	b := briefing{duty: strings.Contains(system, "This is a run of one of your duties"), judge: strings.Contains(system, mayJudge)}
 	if m := agentName.FindStringSubmatch(system); m != nil {
 		b.agent = m[1]
 	}

@@ -28,6 +28,7 @@ type Tool struct {
 	Class       identity.Class
 	Connection  string              // system that it belongs to
 	Target      func(c Call) string // channel or person the effect reaches, for the gate; nil = where it was asked
+	Everyone    func(c Call) bool   // what it keeps is for the whole workspace; nil = never
 	Run         func(ctx context.Context, c Call) (identity.Result, error)
 	Gated       bool   // Run passes the gate with its own actions
 	Pin         string // hash of its definition, where a server gives it
@@ -61,7 +62,7 @@ func (b Toolbox) Tools() []Tool {
 			all = append(all, t)
 		}
 	}
-	add("memory", memoryTools(b.Memory, b.Reader, b.People, b.Threads))
+	add("memory", memoryTools(b))
 	add("duties", dutyTools(b.Duties, b.People, b.Clock))
 	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))

@@ -42,7 +42,8 @@ func (h *Commands) memory(ctx context.Context, a asking) (string, error) {
 
 // refusedByMemory words what memory refused for who asked.
 func refusedByMemory(err error) error {
-	for _, known := range []error{memory.ErrNotFound, memory.ErrPlace, memory.ErrEmpty, memory.ErrTooLong, memory.ErrHeld, memory.ErrOff, memory.ErrJudge, memory.ErrSettings} {
+	for _, known := range []error{memory.ErrNotFound, memory.ErrPlace, memory.ErrEmpty, memory.ErrTooLong, memory.ErrHeld, memory.ErrOff, memory.ErrJudge, memory.ErrSettings,
+		memory.ErrScope, memory.ErrNotOwn, memory.ErrNoQuestion} {
 		if errors.Is(err, known) {
 			return sorryf("That was not done: %v.", known)
 		}
