@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"deskmate/migrations"
 )
@@ -210,7 +211,7 @@ func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note, keepMessages bool
 		sources = append(sources, Source{q.Channel, q.TS})
 	}
 	for _, v := range versions {
-		if len(words(unescape(v.Text))) >= quoteAtLeast {
+		if len(words(unescape(v.Text))) >= 2 { // one word stands everywhere
 			said = append(said, v.Text)
 		}
 	}
@@ -268,6 +269,9 @@ func quotesOf(tx *migrations.Tx, p Place, n Note, versions []Version) ([]Message
 		WHERE s.workspace = $1 AND s.channel = $2 AND s.ts = $3 AND m.gone_at = 0`, n.Workspace, n.Channel, n.TS); err != nil {
 		return nil, err
 	}
+	if err := asking(tx, p, n, versions, found); err != nil {
+		return nil, err
+	}
 	for _, v := range versions {
 		spoken := words(unescape(v.Text))
 		if len(spoken) < quoteAtLeast {
@@ -286,6 +290,56 @@ func quotesOf(tx *migrations.Tx, p Place, n Note, versions []Version) ([]Message
 	}
 	slices.SortFunc(all, func(a, b Message) int { return strings.Compare(a.Channel+" "+a.TS, b.Channel+" "+b.TS) })
 	return all, nil
+}
+
+// asking finds the messages of the last hour in which who forgets asked for it, in
+// their own words.
+func asking(tx *migrations.Tx, p Place, n Note, versions []Version, found map[Source]Message) error {
+	rows, err := tx.Query(`SELECT m.channel, m.ts, m.text FROM messages m WHERE m.workspace = $1 AND m.author = $2 AND m.channel = $3 AND m.said_at > $4 AND m.gone_at = 0`,
+		n.Workspace, p.Requester, p.Channel, migrations.Micros(tx.Now().Add(-time.Hour)))
+	if err != nil {
+		return fmt.Errorf("look for who asked to forget note %s: %w", n.ID, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var q Message
+		if err := rows.Scan(&q.Channel, &q.TS, &q.Text); err != nil {
+			return fmt.Errorf("look for who asked to forget note %s: %w", n.ID, err)
+		}
+		if strings.Contains(strings.ToLower(q.Text), "forget") && slices.ContainsFunc(versions, func(v Version) bool { return Tells(q.Text, v.Text) }) {
+			found[Source{q.Channel, q.TS}] = q
+		}
+	}
+	return rows.Err()
+}
+
+// tellsAtLeast is the share of a note's words that a text needs to tell of it.
+const tellsAtLeast = 0.6
+
+// Tells reports whether a text says what a note says, in the same or in other
+// words: most of those that tell something are in it.
+func Tells(text, note string) bool {
+	wanted := stemSet(unescape(note))
+	if len(wanted) == 0 {
+		return false
+	}
+	has, n := stemSet(unescape(text)), 0
+	for w := range wanted {
+		if has[w] {
+			n++
+		}
+	}
+	return float64(n) >= tellsAtLeast*float64(len(wanted))
+}
+
+func stemSet(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, w := range words(text) {
+		if !empties[w.text] && !helpers[w.text] && !copulas[w.text] && len(w.text) > 2 {
+			all[stem(w.text)] = true
+		}
+	}
+	return all
 }
 
 // quotes reports whether text has all words of note in a row.

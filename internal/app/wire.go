@@ -276,6 +276,8 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	}
 	sweeper := &handlers.Sweeper{DB: a.DB, Memory: a.Memory, Logger: o.Logger}
 	a.runner.Handle(handlers.TaskSweep, 1, sweeper.Handle)
+	erasing := &handlers.Erasing{DB: a.DB, Ledger: a.Ledger, Memory: a.Memory}
+	a.runner.Handle(bot.TaskErase, 1, erasing.Handle)
 	buttons.Notes = &handlers.Notes{DB: a.DB, Notes: box.Notes(), Outbox: a.outbox}
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
 	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look)
