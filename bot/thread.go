@@ -7,6 +7,7 @@ import (
 
 	"deskmate/identity/label"
 	"deskmate/memory"
+	"deskmate/migrations"
 )
 
 // Bounds of a thread as a model is given it.
@@ -21,6 +22,7 @@ const (
 // does not is read once and kept; what a model is given of a thread does not grow
 // with its length.
 type Threads struct {
+	DB     *migrations.DB
 	Memory *memory.Memory
 	Reader *Reader
 	People *Directory
@@ -46,6 +48,9 @@ func (h *Threads) Follow(ctx context.Context, t *Turn) error {
 	}
 	if err != nil {
 		return fmt.Errorf("read thread from Slack: %w", err)
+	}
+	if said, err = h.remembered(ctx, t.Workspace, t.Channel, said); err != nil {
+		return err
 	}
 	var all []memory.Message
 	for _, s := range said {

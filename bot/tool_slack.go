@@ -125,6 +125,9 @@ func (s slackTool) history(ctx context.Context, c Call, channel string, limit in
 	if err != nil {
 		return identity.Result{}, slackFailure("read the channel", err)
 	}
+	if said, err = s.threads.remembered(ctx, c.Turn.Workspace, channel, said); err != nil {
+		return identity.Result{}, err
+	}
 	return s.told(ctx, c, channel, said)
 }
 

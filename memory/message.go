@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -97,6 +99,23 @@ func (m *Memory) Deleted(tx *migrations.Tx, workspace, channel, ts string) error
 		return fmt.Errorf("delete message %s in %s: %w", ts, channel, err)
 	}
 	return nil
+}
+
+// Gone gives those of the messages in a channel that were deleted or forgotten.
+func (m *Memory) Gone(ctx context.Context, workspace, channel string, ts []string) (map[string]bool, error) {
+	list, err := json.Marshal(ts)
+	if err != nil {
+		return nil, fmt.Errorf("encode messages: %w", err)
+	}
+	rows, err := m.db.Query(ctx, `SELECT ts FROM messages WHERE workspace = $1 AND channel = $2 AND gone_at > 0 AND ts IN (SELECT value FROM json_each($3))`, workspace, channel, string(list))
+	if err != nil {
+		return nil, fmt.Errorf("look which messages in %s are gone: %w", channel, err)
+	}
+	gone := map[string]bool{}
+	if err := eachString(rows, func(ts string) { gone[ts] = true }); err != nil {
+		return nil, fmt.Errorf("look which messages in %s are gone: %w", channel, err)
+	}
+	return gone, nil
 }
 
 // Tokens estimates the tokens of text for a model, at four characters each.

@@ -225,7 +225,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	reader := bot.NewReader(a.api)
 	own := func(string) string { return a.Self.User }
 	turns := func(ctx context.Context, ids []string) (label.Label, error) { return bot.TurnLabels(ctx, a.DB, ids) }
-	spoken := &bot.Threads{Memory: a.Memory, Reader: reader, People: a.people, Bot: own, Turns: turns, Home: a.Self.URL}
+	spoken := &bot.Threads{DB: a.DB, Memory: a.Memory, Reader: reader, People: a.people, Bot: own, Turns: turns, Home: a.Self.URL}
 	box := bot.Toolbox{Reader: reader, Threads: spoken, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now, Bot: own, Turns: turns}
 	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
 	gate := identity.NewGate(a.DB, a.Ledger, a.rules, o.Crash)
