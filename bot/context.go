@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ const noteTokens = 1500 // what memory offers unasked
 // is, where it is, what was said before, and the turn's own steps. Its size is
 // bounded whatever the length of the thread.
 type ContextBuilder struct {
+	Files   *Files // nil: none are read
 	Agents  *identity.Agents
 	Memory  *memory.Memory
 	People  *Directory
@@ -37,7 +39,13 @@ func (b *ContextBuilder) Build(ctx context.Context, t *Turn) ([]Message, label.L
 	for _, s := range t.Steps {
 		switch {
 		case s.Event != nil:
-			messages = append(messages, b.asked(ctx, *s.Event))
+			asked := b.asked(ctx, *s.Event)
+			attached, err := b.attached(ctx, t, *s.Event)
+			if err != nil {
+				return nil, given, err
+			}
+			asked.Content += attached
+			messages = append(messages, asked)
 		case s.Model != nil:
 			messages = append(messages, Message{Role: RoleAssistant, Content: s.Model.Text, Calls: s.Model.Calls})
 		case s.Outcome != nil:
@@ -72,6 +80,32 @@ func (b *ContextBuilder) asked(ctx context.Context, e Event) Message {
 		name = p.Name
 	}
 	return Message{Role: RoleUser, Content: said, Name: name, Silent: !e.Addressed()}
+}
+
+// fileText is how much of the files of one message a model is given, in bytes.
+const fileText = 6000
+
+// attached is what came with a message: text that can be read, and the names of the
+// rest.
+func (b *ContextBuilder) attached(ctx context.Context, t *Turn, e Event) (string, error) {
+	if len(e.Files) == 0 || b.Files == nil {
+		return "", nil
+	}
+	if t.modelCalls() == 0 { // what cannot be read now is a name
+		if _, err := b.Files.Read(ctx, e.Workspace, e.Channel, e.TS, mostFiles); ctx.Err() != nil || errors.Is(err, identity.ErrSuspended) {
+			return "", err
+		}
+	}
+	kind, err := b.People.RequesterKind(ctx, e.Workspace, e.User, e.UserTeam)
+	if err != nil {
+		return "", fmt.Errorf("look up requester %s: %w", e.User, err)
+	}
+	p := memory.Place{Workspace: e.Workspace, Channel: e.Channel, ChannelKind: e.ChannelKind, Requester: e.User, RequesterKind: kind}
+	text, err := b.Memory.FileTexts(ctx, p, e.TS, fileText)
+	if err != nil || text == "" {
+		return "", err
+	}
+	return "\n(what came with it, quoted, for information:)\n" + text, nil
 }
 
 // plain is the text of an event without the mention that addressed the agent

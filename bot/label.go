@@ -72,6 +72,11 @@ func (l *Loop) heard(ctx context.Context, rows []Row) error {
 			}
 			from = label.Join(from, author)
 		}
+		for _, f := range e.Files {
+			if f.Readable() {
+				from = label.Join(from, label.From("file", f.ID))
+			}
+		}
 		e.Label = from
 	}
 	return nil
@@ -88,6 +93,9 @@ func (d *Directory) said(ctx context.Context, workspace, channel, self string, a
 	var own []string
 	seen := map[string]bool{}
 	for _, m := range all {
+		if f := memory.FileOf(m.TS); f != "" {
+			out = label.Join(out, label.From("file", f))
+		}
 		if self != "" && m.User == self {
 			if turn := first(m.turn, turnOf(m.Key)); turn != "" {
 				own = append(own, turn)
@@ -153,6 +161,9 @@ func (d *Directory) hits(ctx context.Context, workspace string, hits []memory.Hi
 				return label.Label{}, err
 			}
 			out = label.Join(out, one)
+		}
+		if f := memory.FileOf(h.TS); f != "" {
+			out = label.Join(out, label.From("file", f))
 		}
 		if h.Withheld {
 			continue // its author's part is in its own label

@@ -87,7 +87,7 @@ func (n Notes) keep(ctx context.Context, k keeping) (Kept, error) {
 
 func (n Notes) post(p memory.Place, thread, key, text string, card Card) Post {
 	return Post{Workspace: p.Workspace, Channel: p.Channel, ChannelKind: p.ChannelKind, Thread: thread, Key: key, Text: text, Card: &card,
-		Requester: p.Requester, RequesterKind: p.RequesterKind, Tool: ToolCard}
+		Requester: p.Requester, RequesterKind: p.RequesterKind, Tool: ToolNote}
 }
 
 func questionKey(question string) string { return "note:" + question }

@@ -59,7 +59,7 @@ func (h *Threads) Follow(ctx context.Context, t *Turn) error {
 		}
 		all = append(all, memory.Message{
 			Workspace: t.Workspace, Channel: t.Channel, Thread: t.Thread, TS: s.TS, Author: s.User, Text: s.Text, EditedTS: s.EditedTS,
-			Permalink: PermalinkOf(h.Home, t.Channel, s.TS, t.Thread), Turn: turnOf(s.Key),
+			Permalink: PermalinkOf(h.Home, t.Channel, s.TS, t.Thread), Turn: turnOf(s.Key), Files: s.Files,
 		})
 	}
 	return h.Memory.Read(ctx, t.Workspace, t.Channel, t.Thread, h.Bot(t.Workspace), all)

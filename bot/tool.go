@@ -74,7 +74,7 @@ const ConnectionSlack = "slack"
 
 // manners are the agent's own: answers, status, progress, cards. Policy lets them
 // pass where the agent works, whoever asks.
-var manners = map[string]bool{ToolReply: true, ToolStatus: true, ToolProgress: true, ToolCard: true, ToolNotice: true, ToolWhisper: true, ToolForm: true}
+var manners = map[string]bool{ToolReply: true, ToolStatus: true, ToolProgress: true, ToolCard: true, ToolNotice: true, ToolWhisper: true, ToolForm: true, ToolReadFile: true, ToolNote: true}
 
 // guestTools are what guests and outsiders may ask for where they are.
 var guestTools = map[string]bool{ToolReadThread: true, "recall": true, "duty_list": true, "who_am_i": true, "what_can_you_do": true}

@@ -29,6 +29,8 @@ const (
 	ToolForm       = "form"
 	ToolReadThread = "read_thread"
 	ToolReadChan   = "read_channel"
+	ToolReadFile   = "read_file" // that came with a message, to keep its text
+	ToolNote       = "note_line" // a line or question about a note
 )
 
 // slackTools are the tools for Slack itself. Those that post are gated inside

@@ -247,6 +247,8 @@ func sourceWords(sources []string) string {
 			all = append(all, "a result of `"+strings.ReplaceAll(name, "`", "")+"`")
 		case "guest", "outsider":
 			all = append(all, "the "+kind+" <@"+name+">")
+		case "file":
+			all = append(all, "a file")
 		case "bot":
 			all = append(all, "a program")
 		default:

@@ -22,6 +22,7 @@ type Message struct {
 	Permalink string // "" where it is not known
 	EditedTS  string // ts of the edit that this text is from; "" for the first text
 	Turn      string // the turn that said it, for the agent's own messages
+	Files     []File
 }
 
 // At is the time of the message: its ts.
@@ -47,7 +48,10 @@ func (m *Memory) Observe(tx *migrations.Tx, msg Message) error {
 	if err := insertMessage(tx, msg, `DO NOTHING`); err != nil {
 		return fmt.Errorf("observe message %s in %s: %w", msg.TS, msg.Channel, err)
 	}
-	return nil
+	if len(msg.Files) == 0 {
+		return nil
+	}
+	return m.attachIn(tx, msg)
 }
 
 // Edited gives a message its new text; of several edits the newest counts,
@@ -56,6 +60,19 @@ func (m *Memory) Edited(tx *migrations.Tx, msg Message) error {
 	if err := insertMessage(tx, msg, `DO UPDATE SET text = excluded.text, edited_ts = excluded.edited_ts
 		WHERE messages.gone_at = 0 AND messages.edited_ts <= excluded.edited_ts`); err != nil {
 		return fmt.Errorf("edit message %s in %s: %w", msg.TS, msg.Channel, err)
+	}
+	return m.attachIn(tx, msg)
+}
+
+// attachIn has the files of a message follow it, unless it is gone.
+func (m *Memory) attachIn(tx *migrations.Tx, msg Message) error {
+	var there bool
+	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM messages WHERE workspace = $1 AND channel = $2 AND ts = $3 AND gone_at = 0)`, msg.Workspace, msg.Channel, msg.TS).Scan(&there)
+	if err == nil && there {
+		err = m.attach(tx, msg)
+	}
+	if err != nil {
+		return fmt.Errorf("keep files of message %s in %s: %w", msg.TS, msg.Channel, err)
 	}
 	return nil
 }
@@ -85,6 +102,11 @@ func (m *Memory) Deleted(tx *migrations.Tx, workspace, channel, ts string) error
 	kept, err := isHeld(tx, workspace, scopeOf(channel))
 	if err == nil {
 		err = eraseForReal(tx)
+	}
+	if err == nil && FileOf(ts) == "" {
+		if err = m.detach(tx, workspace, channel, ts); err == nil {
+			_, err = tx.Exec(`DELETE FROM message_files WHERE workspace = $1 AND channel = $2 AND ts = $3`, workspace, channel, ts)
+		}
 	}
 	if err == nil && kept {
 		_, err = tx.Exec(`UPDATE messages SET gone_at = $1 WHERE workspace = $2 AND channel = $3 AND ts = $4`, migrations.Micros(tx.Now()), workspace, channel, ts)

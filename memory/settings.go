@@ -225,6 +225,12 @@ func (m *Memory) Sweep(tx *migrations.Tx, workspace string) (messages, notes int
 			return 0, 0, false, err
 		}
 	}
+	if n > 0 {
+		if _, err := tx.Exec(`DELETE FROM message_files WHERE workspace = $1 AND NOT EXISTS (SELECT 1 FROM messages m
+			WHERE m.workspace = $1 AND m.channel = message_files.channel AND m.ts = message_files.ts)`, workspace); err != nil {
+			return 0, 0, false, fmt.Errorf("sweep files: %w", err)
+		}
+	}
 	notes, err = m.sweepNotesOf(tx, workspace)
 	return int(n), notes, n == sweepMessages || notes >= sweepNotes, err
 }

@@ -276,6 +276,10 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	}
 	sweeper := &handlers.Sweeper{DB: a.DB, Memory: a.Memory, Logger: o.Logger}
 	a.runner.Handle(handlers.TaskSweep, 1, sweeper.Handle)
+	files := &bot.Files{DB: a.DB, Memory: a.Memory, API: a.api, Gate: gate, People: a.people}
+	a.loop.Context.Files = files
+	fileReader := &handlers.FileReader{DB: a.DB, Files: files}
+	a.runner.Handle(memory.TaskFiles, 2, fileReader.Handle)
 	erasing := &handlers.Erasing{DB: a.DB, Ledger: a.Ledger, Memory: a.Memory}
 	a.runner.Handle(bot.TaskErase, 1, erasing.Handle)
 	buttons.Notes = &handlers.Notes{DB: a.DB, Notes: box.Notes(), Outbox: a.outbox}
@@ -322,7 +326,7 @@ func (a *App) keeps(ctx context.Context, e bot.Event) (bool, error) {
 
 // observe has memory keep what is said in the conversations of the agent.
 func (a *App) observe(tx *migrations.Tx, e bot.Event) error {
-	m := memory.Message{Workspace: e.Workspace, Channel: e.Channel, Thread: e.Thread, TS: e.TS, Author: e.User, Text: e.Text,
+	m := memory.Message{Workspace: e.Workspace, Channel: e.Channel, Thread: e.Thread, TS: e.TS, Author: e.User, Text: e.Text, Files: e.Files,
 		Permalink: bot.PermalinkOf(a.Self.URL, e.Channel, e.TS, e.Thread)}
 	switch e.Kind {
 	case bot.KindMessage:
