@@ -139,8 +139,8 @@ type message struct {
 		TS   string `json:"ts"`
 	} `json:"edited"`
 	Files    []slackFile `json:"files"`
-	Message  *message     `json:"message"`
-	Previous *message     `json:"previous_message"`
+	Message  *message    `json:"message"`
+	Previous *message    `json:"previous_message"`
 }
 
 // slackFile is a file of a message. Source: docs.slack.dev/reference/objects/file-object.
