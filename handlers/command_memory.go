@@ -217,12 +217,20 @@ func (h *Commands) setMemory(ctx context.Context, a asking, p memory.Place, word
 		if err := h.Memory.Set(tx, s, a.User, strings.TrimSpace(why)); err != nil {
 			return err
 		}
-		if s.Learn == was.Learn {
+		text := ""
+		switch {
+		case s.Learn != was.Learn:
+			text = announced(s.Learn, a.User)
+		case s.Judge && !was.Judge && !everywhere:
+			text = "From now on I may keep decisions that you tell each other in my threads here as notes, without being asked: <@" + a.User + "> turned that on. " +
+				"Each shows as a line with a button that undoes it. `/deskmate memory judge off` ends it."
+		}
+		if text == "" {
 			return nil
 		}
 		return h.Outbox.Queue(tx, bot.Post{
 			Workspace: a.Workspace, Channel: a.Channel, ChannelKind: p.ChannelKind, Key: "memory:" + a.Key, Ours: true, Tool: bot.ToolNotice,
-			Requester: a.User, RequesterKind: p.RequesterKind, Text: announced(s.Learn, a.User),
+			Requester: a.User, RequesterKind: p.RequesterKind, Text: text,
 		})
 	})
 	if err != nil {
