@@ -48,7 +48,7 @@ type Settled struct {
 }
 
 // ErrNoQuestion: nothing is asked there, or not any more.
-var ErrNoQuestion = errors.New("I am not asking about any note here (any more)")
+var ErrNoQuestion = errors.New("nothing is asked about any note here (any more)")
 
 // ErrAnswer: the answer is none of the three.
 var ErrAnswer = errors.New("the answer is replace, both or drop")
