@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"deskmate/identity/label"
+	"deskmate/memory"
 )
 
 // Kinds of Event, the words of the inbox table's kind column.
@@ -40,22 +41,23 @@ const (
 // it: "message:C1:1700000000.000100", "edit:C1:<ts>:<edited ts>",
 // "delete:C1:<ts>", "duty:<duty id>:<due, unix seconds>".
 type Event struct {
-	Workspace   string    `json:"workspace"` // Slack team id of the installation
-	Key         string    `json:"key"`
-	Kind        string    `json:"kind"`
-	Channel     string    `json:"channel"`
-	ChannelKind string    `json:"channel_kind"`
-	Thread      string    `json:"thread"`             // ts of the thread's root; "" in a flat DM or where the answer starts a thread of its own
-	TS          string    `json:"ts"`                 // the message it is about
-	User        string    `json:"user"`               // who caused it
-	UserTeam    string    `json:"user_team"`          // their home workspace, differs from Workspace for outsiders
-	Text        string    `json:"text"`               // as Slack sends it: mrkdwn with <@U…> and escaped &<>
-	Mention     bool      `json:"mention,omitempty"`  // the agent was @-mentioned
-	Direct      bool      `json:"direct,omitempty"`   // in a DM with the agent
-	EventID     string    `json:"event_id,omitempty"` // of the first delivery, for tracing
-	Duty        string    `json:"duty,omitempty"`     // duty id, for KindDuty
-	Run         string    `json:"run,omitempty"`      // run id, for KindDuty
-	At          time.Time `json:"at"`
+	Workspace   string        `json:"workspace"` // Slack team id of the installation
+	Key         string        `json:"key"`
+	Kind        string        `json:"kind"`
+	Channel     string        `json:"channel"`
+	ChannelKind string        `json:"channel_kind"`
+	Thread      string        `json:"thread"`             // ts of the thread's root; "" in a flat DM or where the answer starts a thread of its own
+	TS          string        `json:"ts"`                 // the message it is about
+	User        string        `json:"user"`               // who caused it
+	UserTeam    string        `json:"user_team"`          // their home workspace, differs from Workspace for outsiders
+	Text        string        `json:"text"`               // as Slack sends it: mrkdwn with <@U…> and escaped &<>
+	Mention     bool          `json:"mention,omitempty"`  // the agent was @-mentioned
+	Direct      bool          `json:"direct,omitempty"`   // in a DM with the agent
+	Files       []memory.File `json:"files,omitempty"`    // that came with it
+	EventID     string        `json:"event_id,omitempty"` // of the first delivery, for tracing
+	Duty        string        `json:"duty,omitempty"`     // duty id, for KindDuty
+	Run         string        `json:"run,omitempty"`      // run id, for KindDuty
+	At          time.Time     `json:"at"`
 	// Quotes are the user ids of those whose words the text repeats, beside User's
 	// own, and "turn:" ids of turns of the agent's: the label counts them all.
 	Quotes []string `json:"quotes,omitempty"`

@@ -15,7 +15,7 @@ import (
 // Card is a message with parts and buttons. All texts are Slack's mrkdwn, escaped
 // already.
 type Card struct {
-	Title   string   `json:"title"`
+	Title   string   `json:"title"` // "" for a quiet line
 	Facts   []Fact   `json:"facts,omitempty"`
 	Texts   []string `json:"texts,omitempty"` // sections below the facts
 	Note    string   `json:"note,omitempty"`  // small, at the foot

@@ -4,40 +4,60 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"deskmate/identity/ledger"
 	"deskmate/memory"
 	"deskmate/migrations"
+	"deskmate/scheduler/task"
 )
+
+// TaskErase is the kind of the tasks that erase turns which were under way when
+// what they tell of was forgotten; one for each workspace.
+const TaskErase = "erase"
 
 // Eraser removes what the bot keeps of a note that was forgotten and of its
 // messages: the events, and the steps, posts and results of the turns that worked
-// them or that quoted the note, with their texts in the ledger. What is under way
-// keeps its steps until it has ended.
+// them, that quoted the note, or that were given it and tell of it in other words,
+// with their texts in the ledger. What is under way is erased once it has ended.
 func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error {
 	return func(tx *migrations.Tx, f memory.Forgotten) error {
-		for _, m := range f.Messages {
-			turns, err := texts(tx, `SELECT DISTINCT i.turn FROM inbox i JOIN turns t ON t.id = i.turn
-				WHERE i.workspace = $1 AND i.channel = $2 AND i.ts = $3 AND t.state <> 'running'`, f.Workspace, m.Channel, m.TS)
-			if err != nil {
-				return fmt.Errorf("find turns of message %s: %w", m.TS, err)
+		turns := map[string]bool{}
+		add := func(ids []string, err error) error {
+			for _, id := range ids {
+				turns[id] = true
 			}
-			for _, turn := range turns {
-				if err := eraseTurn(tx, l, f.Workspace, turn); err != nil {
-					return fmt.Errorf("erase turn %s: %w", turn, err)
-				}
+			return err
+		}
+		for _, m := range f.Messages {
+			if err := add(texts(tx, `SELECT DISTINCT i.turn FROM inbox i JOIN turns t ON t.id = i.turn
+				WHERE i.workspace = $1 AND i.channel = $2 AND i.ts = $3`, f.Workspace, m.Channel, m.TS)); err != nil {
+				return fmt.Errorf("find turns of message %s: %w", m.TS, err)
 			}
 		}
 		for _, said := range f.Texts {
-			turns, err := quoting(tx, f.Workspace, said)
-			if err != nil {
+			if err := add(quoting(tx, f.Workspace, said)); err != nil {
 				return err
 			}
-			for _, turn := range turns {
-				if err := eraseTurn(tx, l, f.Workspace, turn); err != nil {
-					return fmt.Errorf("erase turn %s: %w", turn, err)
-				}
+		}
+		for _, id := range f.Notes {
+			if err := add(given(tx, f.Workspace, id, f.Texts)); err != nil {
+				return err
+			}
+		}
+		if err := add(underWay(tx, f.Workspace, f.Texts)); err != nil {
+			return err
+		}
+		for turn := range turns {
+			if err := eraseEnded(tx, l, f.Workspace, turn); err != nil {
+				return fmt.Errorf("erase turn %s: %w", turn, err)
+			}
+		}
+		for _, said := range f.Texts {
+			if err := eraseLoose(tx, f.Workspace, said); err != nil {
+				return err
 			}
 		}
 		for _, note := range f.Notes {
@@ -54,22 +74,140 @@ func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error 
 	}
 }
 
-// quoting gives the turns that have ended and hold text word for word: in what
-// they read, what they did or what they said.
-func quoting(tx *migrations.Tx, workspace, text string) ([]string, error) {
+// eraseEnded erases a turn, or has it erased once it has ended and said what it owes.
+func eraseEnded(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) error {
+	var busy bool
+	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM turns WHERE id = $1 AND state = 'running') OR EXISTS (SELECT 1 FROM outbox WHERE turn = $1 AND state = 'queued')`, turn).Scan(&busy)
+	if err != nil {
+		return err
+	}
+	if !busy {
+		return eraseTurn(tx, l, workspace, turn)
+	}
+	if _, err := tx.Exec(`INSERT INTO turn_erasures (turn, workspace) VALUES ($1, $2) ON CONFLICT (turn) DO NOTHING`, turn, workspace); err != nil {
+		return err
+	}
+	return task.Wake(tx, task.Waking{Workspace: workspace, Kind: TaskErase, Key: TaskErase + ":" + workspace, Due: tx.Now().Add(time.Second)})
+}
+
+// EraseWaiting erases the turns of a workspace that have ended since they were to
+// be erased; left is how many are still under way.
+func EraseWaiting(tx *migrations.Tx, l *ledger.Ledger, workspace string) (erased, left int, err error) {
+	turns, err := texts(tx, `SELECT turn FROM turn_erasures WHERE workspace = $1`, workspace)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look for turns to erase: %w", err)
+	}
+	if len(turns) == 0 {
+		return 0, 0, nil
+	}
+	var on int // as memory has it for all texts
+	if err := tx.QueryRow(`PRAGMA secure_delete = ON`).Scan(&on); err != nil {
+		return 0, 0, fmt.Errorf("turn on secure deletion: %w", err)
+	}
+	for _, turn := range turns {
+		if _, err := tx.Exec(`DELETE FROM turn_erasures WHERE turn = $1`, turn); err != nil {
+			return 0, 0, fmt.Errorf("erase turn %s: %w", turn, err)
+		}
+		if err := eraseEnded(tx, l, workspace, turn); err != nil {
+			return 0, 0, fmt.Errorf("erase turn %s: %w", turn, err)
+		}
+		var waits bool
+		if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM turn_erasures WHERE turn = $1)`, turn).Scan(&waits); err != nil {
+			return 0, 0, fmt.Errorf("erase turn %s: %w", turn, err)
+		}
+		if waits {
+			left++
+			continue
+		}
+		erased++
+		if _, err := tx.Exec(`DELETE FROM turn_contexts WHERE turn = $1`, turn); err != nil {
+			return 0, 0, fmt.Errorf("erase context of turn %s: %w", turn, err)
+		}
+	}
+	return erased, left, nil
+}
+
+// encodedText is a text as it stands inside a JSON string.
+func encodedText(text string) (string, error) {
 	encoded, err := json.Marshal(text)
 	if err != nil {
-		return nil, fmt.Errorf("encode text: %w", err)
+		return "", fmt.Errorf("encode text: %w", err)
 	}
-	turns, err := texts(tx, `SELECT t.id FROM turns t WHERE t.workspace = $1 AND t.state <> 'running' AND (
+	return strings.TrimSuffix(strings.TrimPrefix(string(encoded), `"`), `"`), nil
+}
+
+// quoting gives the turns that hold text word for word: in what they read, what
+// they did or what they said.
+func quoting(tx *migrations.Tx, workspace, text string) ([]string, error) {
+	encoded, err := encodedText(text)
+	if err != nil {
+		return nil, err
+	}
+	turns, err := texts(tx, `SELECT t.id FROM turns t WHERE t.workspace = $1 AND (
 			EXISTS (SELECT 1 FROM steps s WHERE s.turn = t.id AND instr(s.body, $2) > 0)
 			OR EXISTS (SELECT 1 FROM outbox o WHERE o.turn = t.id AND instr(o.body, $2) > 0)
 			OR EXISTS (SELECT 1 FROM own_messages w WHERE w.turn = t.id AND instr(w.text, $3) > 0))`,
-		workspace, strings.Trim(string(encoded), `"`), text)
+		workspace, encoded, text)
 	if err != nil {
 		return nil, fmt.Errorf("find turns that quote a note: %w", err)
 	}
 	return turns, nil
+}
+
+// given gives the turns that were shown a note, by its id, and say what it said in
+// whatever words.
+func given(tx *migrations.Tx, workspace, note string, said []string) ([]string, error) {
+	turns, err := texts(tx, `SELECT t.id FROM turns t WHERE t.workspace = $1 AND (
+			EXISTS (SELECT 1 FROM steps s WHERE s.turn = t.id AND instr(s.body, $2) > 0)
+			OR EXISTS (SELECT 1 FROM turn_contexts c WHERE c.turn = t.id AND instr(c.messages, $2) > 0))`, workspace, note)
+	if err != nil {
+		return nil, fmt.Errorf("find turns that were given note %s: %w", note, err)
+	}
+	return telling(tx, turns, said)
+}
+
+// underWay gives the running turns that tell of a note: first of all the one that
+// has it forgotten.
+func underWay(tx *migrations.Tx, workspace string, said []string) ([]string, error) {
+	turns, err := texts(tx, `SELECT id FROM turns WHERE workspace = $1 AND state = 'running'`, workspace)
+	if err != nil {
+		return nil, fmt.Errorf("find turns that are under way: %w", err)
+	}
+	return telling(tx, turns, said)
+}
+
+func telling(tx *migrations.Tx, turns, said []string) ([]string, error) {
+	var all []string
+	for _, turn := range turns {
+		bodies, err := texts(tx, `SELECT body FROM steps WHERE turn = $1 UNION ALL SELECT body FROM outbox WHERE turn = $1 UNION ALL SELECT text FROM own_messages WHERE turn = $1`, turn)
+		if err != nil {
+			return nil, fmt.Errorf("read turn %s: %w", turn, err)
+		}
+		if slices.ContainsFunc(said, func(note string) bool {
+			return slices.ContainsFunc(bodies, func(body string) bool { return memory.Tells(body, note) })
+		}) {
+			all = append(all, turn)
+		}
+	}
+	return all, nil
+}
+
+// eraseLoose erases what quotes a text and belongs to no turn.
+func eraseLoose(tx *migrations.Tx, workspace, said string) error {
+	encoded, err := encodedText(said)
+	if err != nil {
+		return err
+	}
+	for _, q := range []struct{ sql, text string }{
+		{`UPDATE inbox SET body = '{}' WHERE workspace = $1 AND state IN ('done', 'cancelled') AND instr(body, $2) > 0`, encoded},
+		{`UPDATE outbox SET body = '{}' WHERE workspace = $1 AND state <> 'queued' AND instr(body, $2) > 0`, encoded},
+		{`DELETE FROM own_messages WHERE workspace = $1 AND instr(text, $2) > 0`, said},
+	} {
+		if _, err := tx.Exec(q.sql, workspace, q.text); err != nil {
+			return fmt.Errorf("erase what quotes a note: %w", err)
+		}
+	}
+	return nil
 }
 
 func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) error {

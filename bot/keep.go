@@ -37,7 +37,7 @@ var ErrInThread = errors.New("it was asked for in the thread")
 // for it in the message's thread. It returns the note's id. What needs an approval
 // is asked for there: ErrInThread. A refusal is a *RefusedKeepError.
 func (l *Loop) Keep(ctx context.Context, k Keep) (string, error) {
-	i := slices.IndexFunc(l.Tools, func(t Tool) bool { return t.Name == toolRemember })
+	i := slices.IndexFunc(l.Tools, func(t Tool) bool { return t.Name == ToolRemember })
 	if i < 0 {
 		return "", errors.New("keep message: there is no tool to keep it with")
 	}

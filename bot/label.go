@@ -79,6 +79,11 @@ func (l *Loop) heard(ctx context.Context, rows []Row) error {
 			}
 			from = label.Join(from, quoted)
 		}
+		for _, f := range e.Files {
+			if f.Readable() {
+				from = label.Join(from, label.From("file", f.ID))
+			}
+		}
 		e.Label = from
 	}
 	return nil
@@ -107,6 +112,9 @@ func (d *Directory) said(ctx context.Context, workspace, channel, self string, a
 	var own []string
 	seen := map[string]bool{}
 	for _, m := range all {
+		if f := memory.FileOf(m.TS); f != "" {
+			out = label.Join(out, label.From("file", f))
+		}
 		if self != "" && m.User == self {
 			if turn := first(m.turn, turnOf(m.Key)); turn != "" {
 				own = append(own, turn)
@@ -143,28 +151,47 @@ func turnOf(key string) string {
 	return id
 }
 
-// hits is the label of what memory gave.
+// hits is the label of what memory gave: that of the place where it was said, of
+// who said it, and of a note what went into it. Places that have been opened to all
+// since restrict nothing.
 func (d *Directory) hits(ctx context.Context, workspace string, hits []memory.Hit) (label.Label, error) {
 	var out label.Label
-	for _, h := range hits {
-		kind := ChannelDirect
-		if h.Scope != memory.ScopeWorkspace && !strings.HasPrefix(h.Channel, "D") {
-			var err error
-			if kind, err = d.ChannelKind(ctx, workspace, h.Channel); isRefusal(err) {
-				kind = ChannelPrivate // that it is not shown now says nothing of what it was
-			} else if err != nil {
-				return label.Label{}, fmt.Errorf("look up channel %s: %w", h.Channel, err)
-			}
+	place := func(channel string) (label.Label, error) {
+		if channel == label.Everything || strings.HasPrefix(channel, "D") {
+			return label.Of(channel, ChannelDirect), nil
 		}
-		from := label.Label{}
+		kind, err := d.ChannelKind(ctx, workspace, channel)
+		if isRefusal(err) {
+			kind = ChannelPrivate // that it is not shown now says nothing of what it was
+		} else if err != nil {
+			return label.Label{}, fmt.Errorf("look up channel %s: %w", channel, err)
+		}
+		return label.Of(channel, kind), nil
+	}
+	for _, h := range hits {
+		out = label.Join(out, label.Label{Untrusted: h.Label.Untrusted})
+		from := h.Label.Channels
 		if h.Scope != memory.ScopeWorkspace {
-			from = label.Of(h.Channel, kind)
+			from = append([]string{h.Channel}, from...)
+		}
+		for _, c := range from {
+			one, err := place(c)
+			if err != nil {
+				return label.Label{}, err
+			}
+			out = label.Join(out, one)
+		}
+		if f := memory.FileOf(h.TS); f != "" {
+			out = label.Join(out, label.From("file", f))
+		}
+		if h.Withheld {
+			continue // its author's part is in its own label
 		}
 		author, err := d.author(ctx, workspace, h.Author, "")
 		if err != nil {
 			return label.Label{}, err
 		}
-		out = label.Join(out, from, author)
+		out = label.Join(out, author)
 	}
 	return out, nil
 }

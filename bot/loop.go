@@ -352,10 +352,11 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 	if tool.Target != nil {
 		target = tool.Target(c)
 	}
+	everyone := tool.Everyone != nil && tool.Everyone(c)
 	r, err := l.Gate.Do(ctx, identity.Action{
 		Key: c.Key, Workspace: t.Workspace, Turn: t.ID, Cause: e.Key,
 		Requester: e.User, RequesterKind: place.RequesterKind,
-		Channel: t.Channel, ChannelKind: place.ChannelKind, Thread: t.Thread, Target: target,
+		Channel: t.Channel, ChannelKind: place.ChannelKind, Thread: t.Thread, Target: target, Everyone: everyone,
 		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Pin: tool.Pin, Host: tool.Host, Credential: tool.Credential, Args: call.Args, Owner: e.Kind == KindDuty, Duty: e.Duty, Others: t.others(e.User), Label: t.label(),
 	}, effect)
 	if stored {

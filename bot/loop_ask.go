@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"deskmate/identity"
+	"deskmate/identity/label"
 	"deskmate/identity/policy"
 	"deskmate/migrations"
 	"deskmate/scheduler/task"
@@ -159,6 +160,20 @@ func (d *Directory) approvers(ctx context.Context, a identity.Approval, sponsor 
 				}
 			}
 		}
+	}
+	// The card shows the text: only who can read where it is from is sent one.
+	for _, c := range a.Sources {
+		if len(all) == 0 {
+			break
+		}
+		var readers []string
+		if c != label.Everything {
+			var err error
+			if readers, _, err = d.Readers(ctx, a.Workspace, c); err != nil {
+				return nil, err
+			}
+		}
+		all = slices.DeleteFunc(all, func(id string) bool { return !slices.Contains(readers, id) })
 	}
 	if len(all) == 0 {
 		return nil, nil

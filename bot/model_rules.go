@@ -229,6 +229,7 @@ type briefing struct {
 	agent string // its name
 	asker string // Slack id of who asked
 	duty  bool
+	judge bool // it may keep notes that nobody asked for
 }
 
 var (
@@ -237,7 +238,7 @@ var (
 )
 
 func readBriefing(system string) briefing {
-	b := briefing{duty: strings.Contains(system, "This is a run of one of your duties")}
+	b := briefing{duty: strings.Contains(system, "This is a run of one of your duties"), judge: strings.Contains(system, mayJudge)}
 	if m := agentName.FindStringSubmatch(system); m != nil {
 		b.agent = m[1]
 	}

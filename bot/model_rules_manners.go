@@ -89,6 +89,9 @@ func remembered(result, fact string) string {
 	if why, failed := failureWords(result); failed {
 		return why
 	}
+	if strings.HasPrefix(result, "Not kept yet: ") {
+		return "I have a note that says otherwise, so I have not kept that yet. Say which of them holds, with the buttons above or in words: `replace the old one`, `keep both`, `drop the new one`."
+	}
 	if m := rememberedAs.FindStringSubmatch(result); m != nil {
 		return "I will remember for " + m[2] + ": " + strings.TrimSpace(m[3])
 	}

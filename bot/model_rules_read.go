@@ -73,9 +73,9 @@ func (a ask) rules() []rule {
 	case a.duty: // a prompt is an order or a text to say; it creates and asks nothing
 		return []rule{ask.calling, ask.summary, ask.reading, ask.posting, ask.direct, ask.duties}
 	case a.silent: // only what is clearly meant for it
-		return []rule{ask.calling, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding, ask.summary, ask.question}
+		return []rule{ask.calling, ask.settling, ask.judging, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding, ask.summary, ask.question}
 	}
-	return []rule{ask.calling, ask.manners, ask.itself, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding,
+	return []rule{ask.calling, ask.manners, ask.itself, ask.settling, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding,
 		ask.later, ask.summary, ask.handing, ask.reading, ask.changing, ask.posting, ask.direct, ask.reacting, ask.question, ask.saying}
 }
 
@@ -178,7 +178,7 @@ func (a ask) noting() (intent, bool) {
 		if m[1] != "" {
 			scope = "workspace"
 		}
-	} else if m := decided.FindStringSubmatch(a.text); m != nil && !a.silent {
+	} else if !a.silent && (decided.MatchString(a.text) || judgeForm.MatchString(a.text) && !strings.Contains(a.text, "?")) {
 		fact = strings.TrimSpace(a.text)
 	}
 	fact = strings.TrimSpace(fact)

@@ -17,6 +17,7 @@ var Scopes = []Scope{
 	{"channels:read", []string{"conversations.info", "conversations.list", "conversations.members", "users.conversations"}, "it does not know the names and members of public channels"},
 	{"chat:write", []string{"chat.postMessage", "chat.postEphemeral", "chat.update", "assistant.threads.setStatus"}, "it cannot answer"},
 	{"commands", nil, "it does not hear /deskmate"},
+	{"files:read", nil, "it keeps the names of files that come with messages, and cannot read their text"},
 	{"groups:history", []string{"conversations.history", "conversations.replies"}, "in private channels it does not hear replies and cannot read threads"},
 	{"groups:read", []string{"conversations.info", "conversations.list", "conversations.members", "users.conversations"}, "it does not know the names and members of private channels"},
 	{"im:history", []string{"conversations.history", "conversations.replies"}, "it does not hear direct messages"},

@@ -18,7 +18,10 @@ const (
 
 // blocks are a card in Block Kit.
 func (c *Card) blocks() []slack.Block {
-	all := []slack.Block{slack.NewSectionBlock(markdown("*"+c.Title+"*", maxSection), nil, nil)}
+	var all []slack.Block
+	if c.Title != "" {
+		all = append(all, slack.NewSectionBlock(markdown("*"+c.Title+"*", maxSection), nil, nil))
+	}
 	for _, f := range c.Facts {
 		all = append(all, slack.NewSectionBlock(markdown("*"+f.Name+":* "+f.Value, maxField), nil, nil))
 	}

@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"deskmate/memory"
 )
 
 // Self is who the agent is in one workspace, as Slack knows it.
@@ -138,8 +141,47 @@ type message struct {
 		User string `json:"user"`
 		TS   string `json:"ts"`
 	} `json:"edited"`
-	Message  *message `json:"message"`
-	Previous *message `json:"previous_message"`
+	Files    []slackFile `json:"files"`
+	Message  *message    `json:"message"`
+	Previous *message    `json:"previous_message"`
+}
+
+// slackFile is a file of a message. Source: docs.slack.dev/reference/objects/file-object.
+type slackFile struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Title    string `json:"title"`
+	Mimetype string `json:"mimetype"`
+	Mode     string `json:"mode"` // hosted, snippet, post, external, tombstone, hidden_by_limit
+	Size     int    `json:"size"`
+	URL      string `json:"url_private_download"`
+	Private  string `json:"url_private"`
+}
+
+// mostFiles is how many files of one message count; Slack takes ten at a time.
+const mostFiles = 20
+
+func filesOf(all []slackFile) []memory.File {
+	var files []memory.File
+	for _, f := range all {
+		if f.ID == "" || f.Mode == "tombstone" || len(files) == mostFiles {
+			continue
+		}
+		one := memory.File{ID: f.ID, Name: short(clean(first(f.Name, f.Title, f.ID))), Type: f.Mimetype, Size: f.Size, URL: first(f.URL, f.Private)}
+		if f.Mode == "external" || f.Mode == "hidden_by_limit" {
+			one.URL = "" // not Slack's to give
+		}
+		files = append(files, one)
+	}
+	return files
+}
+
+// lostFiles reports whether one of the files of a message is not there any more.
+func lostFiles(before, now []slackFile) bool {
+	there := filesOf(now)
+	return slices.ContainsFunc(filesOf(before), func(f memory.File) bool {
+		return !slices.ContainsFunc(there, func(o memory.File) bool { return o.ID == f.ID })
+	})
 }
 
 // timestamp is the form of a Slack message id: seconds and a counter.
@@ -241,7 +283,12 @@ func parseChanged(c callback, workspace string, me Self, m message) (Parsed, err
 	if why := now.notHuman(me); why != "" {
 		return Parsed{Ignored: why}, nil
 	}
-	if now.Edited == nil || (m.Previous != nil && m.Previous.Text == now.Text) {
+	if m.Previous != nil && lostFiles(m.Previous.Files, now.Files) && timestamp.MatchString(m.EventTS) && (now.Edited == nil || now.Edited.TS < m.EventTS) {
+		now.Edited = &struct {
+			User string `json:"user"`
+			TS   string `json:"ts"`
+		}{now.User, m.EventTS} // to memory it is an edit
+	} else if now.Edited == nil || (m.Previous != nil && m.Previous.Text == now.Text) {
 		return Parsed{Ignored: "change of a message that leaves its text"}, nil
 	}
 	e, err := newEvent(c, workspace, me, m, now)
@@ -299,7 +346,7 @@ func newEvent(c callback, workspace string, me Self, outer, m message) (Event, e
 		Workspace: workspace, Channel: outer.Channel, ChannelKind: kind, Thread: m.ThreadTS, TS: m.TS,
 		User: m.User, UserTeam: first(m.UserTeam, m.SourceTeam, m.Team, workspace),
 		Text: clean(m.Text), Mention: mentions(m.Text, me.User), Direct: kind == ChannelDirect,
-		EventID: c.EventID, At: tsTime(m.TS),
+		EventID: c.EventID, At: tsTime(m.TS), Files: filesOf(m.Files),
 	}
 	if e.Thread == "" && !e.Direct {
 		e.Thread = m.TS // the answer starts a thread under the request

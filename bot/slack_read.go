@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/slack-go/slack"
+
+	"deskmate/memory"
 )
 
 // Said is one message as Slack has it.
@@ -21,6 +23,7 @@ type Said struct {
 	Subtype  string // Slack's kind of message, "" for an ordinary one
 	EditedTS string // of its last edit, "" for none
 	Key      string // post key, for the agent's own messages
+	Files    []memory.File
 
 	turn string // that said it, where memory knows it
 }
@@ -146,6 +149,9 @@ func toSaid(m slack.Message) Said {
 	s := Said{
 		TS: m.Timestamp, Thread: m.ThreadTimestamp, User: first(m.User, m.BotID), Team: m.Team, Text: clean(m.Text),
 		BotID: m.BotID, Subtype: m.SubType,
+	}
+	for _, f := range m.Files {
+		s.Files = append(s.Files, filesOf([]slackFile{{f.ID, f.Name, f.Title, f.Mimetype, f.Mode, f.Size, f.URLPrivateDownload, f.URLPrivate}})...)
 	}
 	if m.Edited != nil {
 		s.EditedTS = m.Edited.Timestamp

@@ -7,6 +7,7 @@ import (
 
 	"deskmate/identity/label"
 	"deskmate/memory"
+	"deskmate/migrations"
 )
 
 // Bounds of a thread as a model is given it.
@@ -21,6 +22,7 @@ const (
 // does not is read once and kept; what a model is given of a thread does not grow
 // with its length.
 type Threads struct {
+	DB     *migrations.DB
 	Memory *memory.Memory
 	Reader *Reader
 	People *Directory
@@ -47,6 +49,9 @@ func (h *Threads) Follow(ctx context.Context, t *Turn) error {
 	if err != nil {
 		return fmt.Errorf("read thread from Slack: %w", err)
 	}
+	if said, err = h.remembered(ctx, t.Workspace, t.Channel, said); err != nil {
+		return err
+	}
 	var all []memory.Message
 	for _, s := range said {
 		if t.Thread == "" && s.Thread != "" && s.Thread != s.TS {
@@ -54,7 +59,7 @@ func (h *Threads) Follow(ctx context.Context, t *Turn) error {
 		}
 		all = append(all, memory.Message{
 			Workspace: t.Workspace, Channel: t.Channel, Thread: t.Thread, TS: s.TS, Author: s.User, Text: s.Text, EditedTS: s.EditedTS,
-			Permalink: PermalinkOf(h.Home, t.Channel, s.TS, t.Thread), Turn: turnOf(s.Key),
+			Permalink: PermalinkOf(h.Home, t.Channel, s.TS, t.Thread), Turn: turnOf(s.Key), Files: s.Files,
 		})
 	}
 	return h.Memory.Read(ctx, t.Workspace, t.Channel, t.Thread, h.Bot(t.Workspace), all)

@@ -28,6 +28,7 @@ type Tool struct {
 	Class       identity.Class
 	Connection  string              // system that it belongs to
 	Target      func(c Call) string // channel or person the effect reaches, for the gate; nil = where it was asked
+	Everyone    func(c Call) bool   // what it keeps is for the whole workspace; nil = never
 	Run         func(ctx context.Context, c Call) (identity.Result, error)
 	Gated       bool   // Run passes the gate with its own actions
 	Pin         string // hash of its definition, where a server gives it
@@ -62,7 +63,7 @@ func (b Toolbox) Tools() []Tool {
 			all = append(all, t)
 		}
 	}
-	add("memory", memoryTools(b.Memory, b.Reader, b.People, b.Threads, b.Briefer))
+	add("memory", memoryTools(b))
 	add("duties", dutyTools(b.Duties, b.People, b.Clock))
 	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))
@@ -74,7 +75,7 @@ const ConnectionSlack = "slack"
 
 // manners are the agent's own: answers, status, progress, cards. Policy lets them
 // pass where the agent works, whoever asks.
-var manners = map[string]bool{ToolReply: true, ToolStatus: true, ToolProgress: true, ToolCard: true, ToolNotice: true, ToolWhisper: true, ToolForm: true, ToolHome: true}
+var manners = map[string]bool{ToolReply: true, ToolStatus: true, ToolProgress: true, ToolCard: true, ToolNotice: true, ToolWhisper: true, ToolForm: true, ToolHome: true, ToolReadFile: true, ToolNote: true}
 
 // guestTools are what guests and outsiders may ask for where they are.
 var guestTools = map[string]bool{ToolReadThread: true, "recall": true, "duty_list": true, "who_am_i": true, "what_can_you_do": true}

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,14 +11,18 @@ import (
 	"deskmate/memory"
 )
 
-// memoryTools are remember, recall, forget and brief.
-func memoryTools(m *memory.Memory, reader *Reader, people *Directory, threads *Threads, briefer *Briefer) []Tool {
-	t := memoryTool{m, reader, people, threads, briefer}
+// memoryTools are remember, settle_note, recall, forget and brief.
+func memoryTools(b Toolbox) []Tool {
+	t := memoryTool{b.Memory, b.Reader, b.People, b.Threads, b.Briefer, b.Notes()}
 	return []Tool{
-		{Name: toolRemember, Class: identity.ClassWrite, Run: t.remember, Repeatable: true,
+		{Name: ToolRemember, Class: identity.ClassWrite, Run: t.remember, Repeatable: true, Everyone: forEveryone,
 			Schema: object("text", "the fact, in words that make sense on their own",
-				"scope?", "channel (default: only here) or workspace (everyone; from a public channel only)"),
-			Description: "Keep one fact for the team, with who said it and where."},
+				"scope?", "channel (default: only here) or workspace (everyone; from a private place a human has to approve that)",
+				"own?", "yes if nobody asked you to: only where you are told that you may"),
+			Description: "Keep one fact for the team, with who said it and where. If a note says otherwise, nothing is kept and the thread is asked which holds."},
+		{Name: ToolSettle, Class: identity.ClassWrite, Run: t.settle, Repeatable: true,
+			Schema:      object("answer", "replace (the new note holds), both (they go together) or drop (the old note holds)", "id?", "of the question; the newest one of this thread if left out"),
+			Description: "Pass on a person's answer to the question which of two notes holds. Never answer it yourself."},
 		{Name: ToolRecall, Class: identity.ClassRead, Run: t.recall, Repeatable: true, Schema: object("query", "what to look for, in plain words"),
 			Description: "Search what the team told you and what was said in your threads, as far as this place may see it."},
 		{Name: "forget", Class: identity.ClassWrite, Run: t.forget, Repeatable: true,
@@ -35,13 +40,25 @@ type memoryTool struct {
 	people  *Directory
 	threads *Threads
 	briefer *Briefer
+	notes   Notes
+}
+
+// Names of tools.
+const (
+	ToolRemember = "remember"
+	ToolSettle   = "settle_note"
+)
+
+// forEveryone reports whether a call of remember is for the whole workspace.
+func forEveryone(c Call) bool {
+	var a struct{ Scope string }
+	return json.Unmarshal(c.Args, &a) == nil && strings.TrimSpace(a.Scope) == memory.ScopeWorkspace
 }
 
 // ToolBrief words where work stands; ToolRecall searches memory.
 const (
-	ToolBrief    = "brief"
-	ToolRecall   = "recall"
-	toolRemember = "remember"
+	ToolBrief  = "brief"
+	ToolRecall = "recall"
 )
 
 func (t memoryTool) brief(ctx context.Context, c Call) (identity.Result, error) {
@@ -85,23 +102,47 @@ func countOf(messages int) string {
 }
 
 func (t memoryTool) remember(ctx context.Context, c Call) (identity.Result, error) {
-	var a struct{ Text, Scope string }
+	var a struct{ Text, Scope, Own string }
 	if err := c.decode(&a); err != nil {
 		return identity.Result{}, err
 	}
 	if strings.TrimSpace(a.Text) == "" {
 		return identity.Result{}, badArgument("text is empty")
 	}
+	own := strings.EqualFold(strings.TrimSpace(a.Own), "yes")
+	if own && forEveryone(c) {
+		return identity.Result{}, badArgument("a note that nobody asked for is for this place only: leave scope out")
+	}
+	went, err := t.notes.carried(ctx, c)
+	if err != nil {
+		return identity.Result{}, err
+	}
 	// A note without its address is better than none: the source is kept anyway.
 	link, _ := t.reader.Permalink(ctx, c.Turn.Workspace, c.Event.Channel, c.Event.TS)
-	note, err := t.memory.Remember(ctx, c.Place, memory.NewNote{
-		Text: a.Text, Scope: a.Scope, Author: c.Event.User, Channel: c.Event.Channel, TS: c.Event.TS, Permalink: link,
-	})
+	kept, err := t.notes.keep(ctx, keeping{Place: c.Place, Turn: c.Turn.ID, Cause: c.Event.Key, Label: c.Turn.label(), Note: memory.NewNote{
+		Text: a.Text, Scope: strings.TrimSpace(a.Scope), Author: c.Event.User, Channel: c.Event.Channel, TS: c.Event.TS, Permalink: link,
+		Label: went, Own: own, Thread: c.Turn.Thread, Released: forEveryone(c), // the gate has asked, where it had to
+	}})
 	if err != nil {
 		return identity.Result{}, memoryFailure("remember that", err)
 	}
-	said := fmt.Sprintf("Remembered as %s, for %s: %s", note.ID, scopeWords(note.Scope), note.Text)
-	return identity.Result{Text: said, Ref: note.ID}, nil
+	if q := kept.Question; q != nil {
+		return identity.Result{Label: kept.Label, Text: fmt.Sprintf("Not kept yet: note %s says otherwise (%s). The thread is asked which of them holds, as %s; do not ask again.", q.Old.ID, q.Old.Text, q.ID)}, nil
+	}
+	said := fmt.Sprintf("Remembered as %s, for %s: %s", kept.Note.ID, scopeWords(kept.Note.Scope), kept.Note.Text)
+	return identity.Result{Text: said, Ref: kept.Note.ID}, nil
+}
+
+func (t memoryTool) settle(ctx context.Context, c Call) (identity.Result, error) {
+	var a struct{ Answer, ID string }
+	if err := c.decode(&a); err != nil {
+		return identity.Result{}, err
+	}
+	s, err := t.notes.Settle(ctx, c.Place, c.Turn.Thread, strings.TrimSpace(a.ID), strings.ToLower(strings.TrimSpace(a.Answer)), c.Event.Key)
+	if err != nil {
+		return identity.Result{}, memoryFailure("settle that", err)
+	}
+	return text("%s", settledWords(s))
 }
 
 func (t memoryTool) recall(ctx context.Context, c Call) (identity.Result, error) {
@@ -166,7 +207,8 @@ func memoryFailure(what string, err error) error {
 		}
 		return badArgument("several notes may be meant, say which by its id:%s", b.String())
 	}
-	for _, known := range []error{memory.ErrNotFound, memory.ErrScope, memory.ErrPlace, memory.ErrEmpty, memory.ErrTooLong, memory.ErrOff, memory.ErrHeld} {
+	for _, known := range []error{memory.ErrNotFound, memory.ErrScope, memory.ErrPlace, memory.ErrEmpty, memory.ErrTooLong, memory.ErrOff, memory.ErrJudge, memory.ErrHeld,
+		memory.ErrNoQuestion, memory.ErrAnswer} {
 		if errors.Is(err, known) {
 			return badArgument("I could not %s: %v", what, known)
 		}

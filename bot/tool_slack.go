@@ -30,6 +30,8 @@ const (
 	ToolHome       = "home" // somebody's App Home
 	ToolReadThread = "read_thread"
 	ToolReadChan   = "read_channel"
+	ToolReadFile   = "read_file" // that came with a message, to keep its text
+	ToolNote       = "note_line" // a line or question about a note
 )
 
 // slackTools are the tools for Slack itself. Those that post are gated inside
@@ -125,6 +127,9 @@ func (s slackTool) history(ctx context.Context, c Call, channel string, limit in
 	said, err := s.reader.Channel(ctx, c.Turn.Workspace, channel, limit)
 	if err != nil {
 		return identity.Result{}, slackFailure("read the channel", err)
+	}
+	if said, err = s.threads.remembered(ctx, c.Turn.Workspace, channel, said); err != nil {
+		return identity.Result{}, err
 	}
 	return s.told(ctx, c, channel, said)
 }

@@ -18,6 +18,7 @@ type Buttons struct {
 	Reviews   *Reviews
 	Home      *Home
 	Shortcuts *Shortcuts
+	Notes     *Notes
 }
 
 // Handle makes a press durable. What is not a button of ours is nothing.
@@ -29,6 +30,8 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 		return h.Approvals.press(ctx, a)
 	case bot.ButtonKeep, bot.ButtonRemove:
 		return h.Reviews.press(ctx, a)
+	case bot.ButtonUndoNote, bot.ButtonReplaceNote, bot.ButtonBothNotes, bot.ButtonDropNote:
+		return h.Notes.press(ctx, a)
 	case bot.ButtonReason:
 		return h.Approvals.openReason(ctx, a)
 	case bot.ButtonArgs:

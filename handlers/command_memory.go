@@ -34,7 +34,7 @@ func (h *Commands) memory(ctx context.Context, a asking) (string, error) {
 		}
 		said, err := h.note(ctx, p, word, id, strings.TrimSpace(text))
 		return said, refusedByMemory(err)
-	case "learn", "notes", "retention", "hold", "instructions":
+	case "learn", "notes", "judge", "retention", "hold", "instructions":
 		return h.setMemory(ctx, a, p, word, rest)
 	}
 	return "", sorryf("There is no `/deskmate memory %s`. `/deskmate help` lists what there is.", plain(word))
@@ -42,7 +42,8 @@ func (h *Commands) memory(ctx context.Context, a asking) (string, error) {
 
 // refusedByMemory words what memory refused for who asked.
 func refusedByMemory(err error) error {
-	for _, known := range []error{memory.ErrNotFound, memory.ErrPlace, memory.ErrEmpty, memory.ErrTooLong, memory.ErrHeld, memory.ErrOff, memory.ErrSettings} {
+	for _, known := range []error{memory.ErrNotFound, memory.ErrPlace, memory.ErrEmpty, memory.ErrTooLong, memory.ErrHeld, memory.ErrOff, memory.ErrJudge, memory.ErrSettings,
+		memory.ErrScope, memory.ErrNotOwn, memory.ErrNoQuestion} {
 		if errors.Is(err, known) {
 			return sorryf("That was not done: %v.", known)
 		}
@@ -74,9 +75,12 @@ func (h *Commands) known(ctx context.Context, a asking, p memory.Place) (string,
 		b.WriteString("What I know here, newest first. Change it with `/deskmate memory correct ID TEXT`, erase it with `/deskmate memory forget ID`.\n")
 	}
 	for _, n := range notes[:min(len(notes), mostListed)] {
-		fmt.Fprintf(&b, "- `%s` %s (<@%s>, %s", n.ID, plainly(n.Text), n.Author, n.UpdatedAt.Format("2 January 2006"))
+		fmt.Fprintf(&b, "- `%s` %s (%s, %s", n.ID, plainly(n.Text), authorWords(n.Author), n.UpdatedAt.Format("2 January 2006"))
 		if n.Scope == memory.ScopeWorkspace {
 			b.WriteString(", whole workspace")
+		}
+		if n.Own {
+			b.WriteString(", nobody asked me to keep it")
 		}
 		if !n.ExpiresAt.IsZero() {
 			b.WriteString(", until " + n.ExpiresAt.Format("2 January 2006"))
@@ -101,6 +105,17 @@ func (h *Commands) known(ctx context.Context, a asking, p memory.Place) (string,
 	return b.String(), nil
 }
 
+// authorWords mentions who said something, where that may be told.
+func authorWords(user string) string {
+	switch {
+	case user == "":
+		return "source withheld"
+	case strings.HasPrefix(user, "U"), strings.HasPrefix(user, "W"):
+		return "<@" + user + ">"
+	}
+	return plain(user)
+}
+
 func plainly(text string) string {
 	if len(text) > 300 {
 		text = strings.ToValidUTF8(text[:300], "") + "…"
@@ -123,6 +138,9 @@ func rulesOf(s memory.Settings) string {
 	}
 	if s.Off {
 		all = append(all, "I make no notes")
+	}
+	if s.Judge && !s.Off {
+		all = append(all, "I make notes of decisions by my own judgement, each with a button to undo it")
 	}
 	if s.Days > 0 {
 		all = append(all, fmt.Sprintf("messages are kept for %d days", s.Days))
@@ -155,13 +173,16 @@ func (h *Commands) note(ctx context.Context, p memory.Place, word, id, text stri
 		}
 		return fmt.Sprintf("Corrected: `%s` now says “%s”. What it said before is in `/deskmate memory history %s`.", n.ID, plainly(n.Text), n.ID), nil
 	}
-	all, err := h.Memory.History(ctx, p, id)
+	n, all, err := h.Memory.History(ctx, p, id)
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
 	for _, v := range all {
-		fmt.Fprintf(&b, "%d. %s (<@%s>, %s)\n", v.Version, plainly(v.Text), v.Author, v.At.Format("2 January 2006 15:04 MST"))
+		fmt.Fprintf(&b, "%d. %s (%s, %s)\n", v.Version, plainly(v.Text), authorWords(v.Author), v.At.Format("2 January 2006 15:04 MST"))
+	}
+	if n.SupersededBy != "" {
+		fmt.Fprintf(&b, "No longer true since %s: `%s` took its place.\n", n.SupersededAt.Format("2 January 2006"), n.SupersededBy)
 	}
 	return b.String(), nil
 }
@@ -196,12 +217,20 @@ func (h *Commands) setMemory(ctx context.Context, a asking, p memory.Place, word
 		if err := h.Memory.Set(tx, s, a.User, strings.TrimSpace(why)); err != nil {
 			return err
 		}
-		if s.Learn == was.Learn {
+		text := ""
+		switch {
+		case s.Learn != was.Learn:
+			text = announced(s.Learn, a.User)
+		case s.Judge && !was.Judge && !everywhere:
+			text = "From now on I may keep decisions that you tell each other in my threads here as notes, without being asked: <@" + a.User + "> turned that on. " +
+				"Each shows as a line with a button that undoes it. `/deskmate memory judge off` ends it."
+		}
+		if text == "" {
 			return nil
 		}
 		return h.Outbox.Queue(tx, bot.Post{
 			Workspace: a.Workspace, Channel: a.Channel, ChannelKind: p.ChannelKind, Key: "memory:" + a.Key, Ours: true, Tool: bot.ToolNotice,
-			Requester: a.User, RequesterKind: p.RequesterKind, Text: announced(s.Learn, a.User),
+			Requester: a.User, RequesterKind: p.RequesterKind, Text: text,
 		})
 	})
 	if err != nil {
@@ -236,6 +265,8 @@ func change(s *memory.Settings, word, value string) error {
 		s.Learn = on
 	case "notes":
 		s.Off = !on
+	case "judge":
+		s.Judge = on
 	case "hold":
 		s.Hold = on
 	case "retention":

@@ -212,7 +212,7 @@ func (n homeNotes) history(ctx context.Context, v Visitor, a bot.Action) (string
 	if err != nil {
 		return "", err
 	}
-	all, err := n.memory.History(ctx, p, one.ID)
+	_, all, err := n.memory.History(ctx, p, one.ID)
 	if err != nil {
 		return "", refusedByMemory(err)
 	}

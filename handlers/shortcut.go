@@ -204,6 +204,9 @@ func (h *Shortcuts) keep(ctx context.Context, s bot.Submission, p memory.Place, 
 	if err != nil {
 		return "", nil, err
 	}
+	if id == "" {
+		return "Not kept yet: a note says otherwise, so I have asked in the thread of that message which of them holds.", nil, nil
+	}
 	where := "only here"
 	if everyone {
 		where = "for everyone in the workspace"

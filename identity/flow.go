@@ -33,12 +33,15 @@ var own = map[string]bool{"": true, "slack": true, "memory": true, "duties": tru
 // human release what would otherwise leave the circle of its readers, or follow
 // from text that nobody here answers for. It never allows anything.
 func (g *Gate) flow(ctx context.Context, a Action, d Decision) (Decision, error) {
-	if d.Verdict == Deny || a.Notice || a.Label.IsZero() {
+	if d.Verdict == Deny || a.Notice || a.Label.IsZero() && !a.Everyone {
 		return d, nil
 	}
 	answer := a.Manners && a.target() == a.Channel
 	if !a.Label.Trusted() && a.Class != ClassRead && !answer {
 		d = askFor(d, PolicyUntrusted, "it follows from text that nobody here answers for ("+sourceWords(a.Label.Untrusted)+"), which may have been written to make me do this")
+	}
+	if a.Everyone {
+		return g.promote(ctx, a, d)
 	}
 	why, sources, err := g.leak(ctx, a, d)
 	if err != nil {
@@ -54,6 +57,62 @@ func (g *Gate) flow(ctx context.Context, a Action, d Decision) (Decision, error)
 	d.Sources = sources
 	return d, nil
 }
+
+// promote has a human release what would become known to the whole workspace and
+// is from a place that is not open to it: the sponsor, an admin or another reader,
+// but only those who can read all of it. What was said in a direct message with the
+// one who asks is theirs to tell, and the sponsor's or an admin's to take in.
+func (g *Gate) promote(ctx context.Context, a Action, d Decision) (Decision, error) {
+	undecided := func(err error) (Decision, error) {
+		return Decision{}, fmt.Errorf("%w: look who can read it: %w", ErrUndecided, err)
+	}
+	from := a.Label.Channels
+	if a.ChannelKind != "public" && !slices.Contains(from, a.Channel) {
+		from = append(slices.Clone(from), a.Channel)
+	}
+	var sources, readers []string
+	for _, c := range from {
+		if slices.Contains(g.ownDirect(a), c) {
+			continue
+		}
+		if c == label.Everything {
+			sources, readers = append(sources, c), nil
+			continue
+		}
+		if g.Readers == nil {
+			return undecided(errors.New("there is no directory of channels"))
+		}
+		people, open, err := g.Readers.Readers(ctx, a.Workspace, c)
+		if err != nil {
+			return undecided(err)
+		}
+		if open {
+			continue
+		}
+		if sources = append(sources, c); len(sources) == 1 {
+			readers = people
+		} else {
+			readers = slices.DeleteFunc(readers, func(p string) bool { return !slices.Contains(people, p) })
+		}
+	}
+	if len(sources) == 0 && len(g.ownDirect(a)) == 0 {
+		return d, nil
+	}
+	if d.Verdict != Allow {
+		readers = nil // a rule names its approvers: they are not made more
+	}
+	d = askFor(d, PolicyConfidential, fmt.Sprintf("it would make text from %s known to everybody in this workspace", placeWords(append(sources, g.ownDirect(a)...))))
+	d.Sources = sources
+	for _, p := range readers {
+		if who := "user:" + p; p != a.Requester && len(d.Approvers) < mostReaders && !slices.Contains(d.Approvers, who) {
+			d.Approvers = append(slices.Clone(d.Approvers), who)
+		}
+	}
+	return d, nil
+}
+
+// mostReaders bounds who is named as an approver.
+const mostReaders = 12
 
 // leak says in a sentence whom an action would show text that they could not read
 // where it is from; "" for nobody. sources are the places that it is from.
@@ -188,6 +247,8 @@ func sourceWords(sources []string) string {
 			all = append(all, "a result of `"+strings.ReplaceAll(name, "`", "")+"`")
 		case "guest", "outsider":
 			all = append(all, "the "+kind+" <@"+name+">")
+		case "file":
+			all = append(all, "a file")
 		case "bot":
 			all = append(all, "a program")
 		default:

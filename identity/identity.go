@@ -44,6 +44,7 @@ type Action struct {
 	ChannelKind   string // public, private, shared, im, mpim
 	Thread        string
 	Target        string // channel or person that it reaches; "" is Channel
+	Everyone      bool   // what it keeps is for the whole workspace, wherever it was said
 	Tool          string
 	Class         Class
 	Args          json.RawMessage

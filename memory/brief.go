@@ -94,6 +94,9 @@ func sentencesOf(text string) []string {
 func extract(all []Message) Brief {
 	b := Brief{Messages: len(all)}
 	for i, msg := range all {
+		if FileOf(msg.TS) != "" {
+			continue // nobody says what a file says
+		}
 		for n, s := range sentencesOf(msg.Text) {
 			line := lineOf(msg, s)
 			if b.Goal.TS == "" && n == 0 {
@@ -194,7 +197,7 @@ func (m *Memory) BriefThread(ctx context.Context, p Place, channel, thread strin
 // threadIn reads the newest messages of a thread that p may see, oldest first.
 func threadIn(tx *migrations.Tx, p Place, channel, thread string) ([]Message, error) {
 	rows, err := tx.Query(reachSQL+`SELECT m.ts, m.author, m.text, m.permalink FROM reach, messages m
-		WHERE `+messageInReach+` AND m.channel = $7 AND m.thread = $8 ORDER BY m.ts DESC LIMIT $9`,
+		WHERE `+messageInReach+` AND m.channel = $7 AND m.thread = $8 AND m.ts NOT LIKE '%/%/%' ORDER BY m.ts DESC LIMIT $9`,
 		p.args(tx.Now(), channel, thread, threadMost)...)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ type Filter struct {
 	Words      string // all of which the note has
 	Superseded bool   // with those that were superseded
 	Expired    bool   // with those that have expired
+	Withhold   bool   // sources that those who read the note's scope may not see are left out
 	After      string // id of the last note of the page before
 	Limit      int    // 0: 100
 }
@@ -61,6 +62,11 @@ func (m *Memory) List(ctx context.Context, workspace string, f Filter) ([]Entry,
 			if err != nil {
 				return err
 			}
+			if f.Withhold {
+				if err := withholdSource(tx, &n, history); err != nil {
+					return err
+				}
+			}
 			all = append(all, Entry{n, history})
 		}
 		return nil
@@ -69,6 +75,36 @@ func (m *Memory) List(ctx context.Context, workspace string, f Filter) ([]Entry,
 		return nil, fmt.Errorf("list notes: %w", err)
 	}
 	return all, nil
+}
+
+// Count gives how many notes of a workspace are in a scope, and how many are not.
+func (m *Memory) Count(ctx context.Context, workspace, scope string) (in, others int, err error) {
+	err = m.db.QueryRow(ctx, `SELECT COALESCE(SUM(CASE WHEN scope = $2 THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN scope = $2 THEN 0 ELSE 1 END), 0)
+		FROM notes WHERE workspace = $1`, workspace, scope).Scan(&in, &others)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count notes: %w", err)
+	}
+	return in, others, nil
+}
+
+// withholdSource takes the source away from a note that is read in its scope, if it
+// is from a place that those people may not see.
+func withholdSource(tx *migrations.Tx, n *Note, history []Version) error {
+	if n.Channel == "" || n.Channel == scopePlace(n.Scope) {
+		return nil
+	}
+	var open bool
+	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM channels WHERE workspace = $1 AND id = $2 AND kind = 'public')`, n.Workspace, n.Channel).Scan(&open); err != nil {
+		return fmt.Errorf("look whether the source of note %s may be shown: %w", n.ID, err)
+	}
+	if open {
+		return nil
+	}
+	n.Withheld, n.Author, n.Channel, n.TS, n.Permalink = true, "", "", "", ""
+	for i := range history {
+		history[i].Author = ""
+	}
+	return nil
 }
 
 // Markdown is the entry as a file of its own: YAML front matter with its source,
@@ -89,11 +125,30 @@ func (e Entry) Markdown() string {
 	field("channel", e.Channel)
 	field("ts", e.TS)
 	field("permalink", e.Permalink)
+	if e.Withheld {
+		b.WriteString("# source withheld: it is a private place\n")
+	}
 	fmt.Fprintf(&b, "version: %d\n", e.Version)
 	field("created_at", stamp(e.CreatedAt))
 	field("updated_at", stamp(e.UpdatedAt))
 	field("expires_at", stamp(e.ExpiresAt))
 	field("superseded_by", e.SupersededBy)
+	field("superseded_at", stamp(e.SupersededAt))
+	if e.SupersededBy != "" {
+		fmt.Fprintf(&b, "# no longer true since %s: note %s says what holds\n", e.SupersededAt.Format("2 January 2006"), e.SupersededBy)
+	}
+	if e.Own {
+		b.WriteString("own_judgement: true\n")
+	}
+	for _, l := range []struct {
+		name string
+		of   []string
+	}{{"read_in", e.Label.Channels}, {"untrusted", e.Label.Untrusted}} {
+		if len(l.of) > 0 {
+			quoted, _ := json.Marshal(l.of) // a JSON list is a YAML list; strings always encode
+			fmt.Fprintf(&b, "%s: %s\n", l.name, quoted)
+		}
+	}
 	if len(e.History) > 1 {
 		b.WriteString("history:\n")
 		for _, v := range e.History[:len(e.History)-1] {

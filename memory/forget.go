@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"deskmate/migrations"
 )
@@ -147,7 +148,7 @@ func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
 		} else if kept {
 			return Forgotten{}, ErrHeld
 		}
-		sources, said, err := m.eraseNote(tx, p, old)
+		sources, said, err := m.eraseNote(tx, p, old, false)
 		if err != nil {
 			return Forgotten{}, err
 		}
@@ -167,7 +168,8 @@ func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
 	return gone, nil
 }
 
-func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note) (sources []Source, said []string, err error) {
+// eraseNote removes one note, and what was said of it unless keepMessages.
+func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note, keepMessages bool) (sources []Source, said []string, err error) {
 	versions, err := versionsOf(tx, n)
 	if err != nil {
 		return nil, nil, err
@@ -187,6 +189,17 @@ func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note) (sources []Source
 	if _, err := tx.Exec(`DELETE FROM notes WHERE seq = $1`, n.seq); err != nil {
 		return nil, nil, fmt.Errorf("erase note %s: %w", n.ID, err)
 	}
+	if err := m.endQuestions(tx, n.Workspace, `q.against = $2`, n.ID); err != nil {
+		return nil, nil, err
+	}
+	for _, v := range versions {
+		if err := m.endQuestions(tx, n.Workspace, `instr(q.text, $2) > 0`, v.Text); err != nil {
+			return nil, nil, err
+		}
+	}
+	if keepMessages {
+		return nil, nil, nil
+	}
 	quotes, err := quotesOf(tx, p, n, versions)
 	if err != nil {
 		return nil, nil, err
@@ -198,7 +211,7 @@ func (m *Memory) eraseNote(tx *migrations.Tx, p Place, n Note) (sources []Source
 		sources = append(sources, Source{q.Channel, q.TS})
 	}
 	for _, v := range versions {
-		if len(words(unescape(v.Text))) >= quoteAtLeast {
+		if len(words(unescape(v.Text))) >= 2 { // one word stands everywhere
 			said = append(said, v.Text)
 		}
 	}
@@ -256,6 +269,9 @@ func quotesOf(tx *migrations.Tx, p Place, n Note, versions []Version) ([]Message
 		WHERE s.workspace = $1 AND s.channel = $2 AND s.ts = $3 AND m.gone_at = 0`, n.Workspace, n.Channel, n.TS); err != nil {
 		return nil, err
 	}
+	if err := asking(tx, p, n, versions, found); err != nil {
+		return nil, err
+	}
 	for _, v := range versions {
 		spoken := words(unescape(v.Text))
 		if len(spoken) < quoteAtLeast {
@@ -274,6 +290,56 @@ func quotesOf(tx *migrations.Tx, p Place, n Note, versions []Version) ([]Message
 	}
 	slices.SortFunc(all, func(a, b Message) int { return strings.Compare(a.Channel+" "+a.TS, b.Channel+" "+b.TS) })
 	return all, nil
+}
+
+// asking finds the messages of the last hour in which who forgets asked for it, in
+// their own words.
+func asking(tx *migrations.Tx, p Place, n Note, versions []Version, found map[Source]Message) error {
+	rows, err := tx.Query(`SELECT m.channel, m.ts, m.text FROM messages m WHERE m.workspace = $1 AND m.author = $2 AND m.channel = $3 AND m.said_at > $4 AND m.gone_at = 0`,
+		n.Workspace, p.Requester, p.Channel, migrations.Micros(tx.Now().Add(-time.Hour)))
+	if err != nil {
+		return fmt.Errorf("look for who asked to forget note %s: %w", n.ID, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var q Message
+		if err := rows.Scan(&q.Channel, &q.TS, &q.Text); err != nil {
+			return fmt.Errorf("look for who asked to forget note %s: %w", n.ID, err)
+		}
+		if strings.Contains(strings.ToLower(q.Text), "forget") && slices.ContainsFunc(versions, func(v Version) bool { return Tells(q.Text, v.Text) }) {
+			found[Source{q.Channel, q.TS}] = q
+		}
+	}
+	return rows.Err()
+}
+
+// tellsAtLeast is the share of a note's words that a text needs to tell of it.
+const tellsAtLeast = 0.6
+
+// Tells reports whether a text says what a note says, in the same or in other
+// words: most of those that tell something are in it.
+func Tells(text, note string) bool {
+	wanted := stemSet(unescape(note))
+	if len(wanted) == 0 {
+		return false
+	}
+	has, n := stemSet(unescape(text)), 0
+	for w := range wanted {
+		if has[w] {
+			n++
+		}
+	}
+	return float64(n) >= tellsAtLeast*float64(len(wanted))
+}
+
+func stemSet(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, w := range words(text) {
+		if !empties[w.text] && !helpers[w.text] && !copulas[w.text] && len(w.text) > 2 {
+			all[stem(w.text)] = true
+		}
+	}
+	return all
 }
 
 // quotes reports whether text has all words of note in a row.
@@ -305,4 +371,44 @@ func eraseForReal(tx *migrations.Tx) error {
 		return fmt.Errorf("turn on secure deletion: %w", err)
 	}
 	return nil
+}
+
+// ErrNotOwn: somebody asked for the note, so it is forgotten and not undone.
+var ErrNotOwn = errors.New("somebody asked me to keep this note; say `forget` to erase it with what was said of it")
+
+// Undo takes back a note that the agent made by its own judgement and nobody has
+// changed since: the note, its words in the index and its text in the ledger go,
+// what people said stays. Errors: ErrNotFound, ErrNotOwn, ErrHeld.
+func (m *Memory) Undo(ctx context.Context, p Place, id string) (Note, error) {
+	var n Note
+	err := m.db.Write(ctx, func(tx *migrations.Tx) (err error) {
+		if n, err = noteIn(tx, p, id); err != nil {
+			return err
+		}
+		if !n.Own || n.Version > 1 {
+			return ErrNotOwn
+		}
+		if kept, err := isHeld(tx, n.Workspace, n.Scope); err != nil {
+			return err
+		} else if kept {
+			return ErrHeld
+		}
+		if err := eraseForReal(tx); err != nil {
+			return err
+		}
+		if _, _, err := m.eraseNote(tx, p, n, true); err != nil {
+			return err
+		}
+		// What it took the place of holds again.
+		if _, err := tx.Exec(`UPDATE notes SET superseded_by = '', superseded_at = 0 WHERE superseded_by = $1`, n.ID); err != nil {
+			return fmt.Errorf("restore what note %s superseded: %w", n.ID, err)
+		}
+		_, err = m.record(tx, p, "note.undone", n, "", nil)
+		return err
+	})
+	if err != nil {
+		return Note{}, fmt.Errorf("undo note: %w", err)
+	}
+	_ = m.Scrub(ctx) // as in Forget: the next one ends what this one cannot
+	return n, nil
 }

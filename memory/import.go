@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"deskmate/identity/label"
 	"deskmate/migrations"
 )
 
@@ -27,6 +28,10 @@ type frontMatter struct {
 	UpdatedAt    string        `yaml:"updated_at"`
 	ExpiresAt    string        `yaml:"expires_at"`
 	SupersededBy string        `yaml:"superseded_by"`
+	SupersededAt string        `yaml:"superseded_at"`
+	Own          bool          `yaml:"own_judgement"`
+	ReadIn       []string      `yaml:"read_in"`   // the label: places that are not open to all
+	Untrusted    []string      `yaml:"untrusted"` // and sources that nobody here answers for
 	History      []fileVersion `yaml:"history"`
 }
 
@@ -60,11 +65,12 @@ func ParseMarkdown(data []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("scope: must be workspace, channel:C… or dm:D…, not %q", f.Scope)
 	}
 	e := Entry{Note: Note{ID: f.ID, Workspace: f.Workspace, Scope: f.Scope, Text: said, Author: f.Author, Channel: f.Channel, TS: f.TS, Permalink: f.Permalink,
-		Version: max(f.Version, 1), SupersededBy: f.SupersededBy}}
+		Version: max(f.Version, 1), SupersededBy: f.SupersededBy,
+		Own: f.Own, Label: label.Join(label.Label{Channels: f.ReadIn, Untrusted: f.Untrusted})}}
 	for name, at := range map[string]struct {
 		text string
 		to   *time.Time
-	}{"created_at": {f.CreatedAt, &e.CreatedAt}, "updated_at": {f.UpdatedAt, &e.UpdatedAt}, "expires_at": {f.ExpiresAt, &e.ExpiresAt}} {
+	}{"created_at": {f.CreatedAt, &e.CreatedAt}, "updated_at": {f.UpdatedAt, &e.UpdatedAt}, "expires_at": {f.ExpiresAt, &e.ExpiresAt}, "superseded_at": {f.SupersededAt, &e.SupersededAt}} {
 		if *at.to, err = parseStamp(at.text); err != nil {
 			return Entry{}, fmt.Errorf("%s: must be a time such as 2026-11-24T09:30:00Z, not %q", name, at.text)
 		}
@@ -152,7 +158,19 @@ func (m *Memory) takeIn(tx *migrations.Tx, workspace string, e Entry, by string,
 	if old.Scope != e.Scope {
 		return fmt.Errorf("its scope is %s and cannot become %s: forget it and make a new one", old.Scope, e.Scope)
 	}
-	if old.Text == e.Text && old.ExpiresAt.Equal(e.ExpiresAt) && old.SupersededBy == e.SupersededBy {
+	// A file may only add to what went into a note: what is taken away would let it out.
+	went, err := writeLabel(label.Join(old.Label, e.Label))
+	if err != nil {
+		return err
+	}
+	had, err := writeLabel(old.Label)
+	if err != nil {
+		return err
+	}
+	if e.SupersededBy != "" && e.SupersededAt.IsZero() {
+		e.SupersededAt = tx.Now()
+	}
+	if had == went && old.Text == e.Text && old.ExpiresAt.Equal(e.ExpiresAt) && old.SupersededBy == e.SupersededBy {
 		did.Unchanged++
 		return nil
 	}
@@ -162,14 +180,15 @@ func (m *Memory) takeIn(tx *migrations.Tx, workspace string, e Entry, by string,
 			return err
 		}
 	}
-	if old.ExpiresAt.Equal(e.ExpiresAt) && old.SupersededBy == e.SupersededBy {
+	if had == went && old.ExpiresAt.Equal(e.ExpiresAt) && old.SupersededBy == e.SupersededBy {
 		return nil
 	}
-	old.ExpiresAt = e.ExpiresAt
+	old.ExpiresAt, old.Label = e.ExpiresAt, label.Join(old.Label, e.Label)
 	if _, err := m.record(tx, p, "note.imported", old, "", map[string]string{"superseded_by": e.SupersededBy}); err != nil {
 		return err
 	}
-	_, err = tx.Exec(`UPDATE notes SET expires_at = $1, superseded_by = $2 WHERE seq = $3`, migrations.Micros(e.ExpiresAt), e.SupersededBy, old.seq)
+	_, err = tx.Exec(`UPDATE notes SET expires_at = $1, superseded_by = $2, superseded_at = $3, label = $4 WHERE seq = $5`,
+		migrations.Micros(e.ExpiresAt), e.SupersededBy, migrations.Micros(e.SupersededAt), went, old.seq)
 	return err
 }
 
@@ -189,14 +208,21 @@ func (m *Memory) insertEntry(tx *migrations.Tx, p Place, e Entry) error {
 			*at = tx.Now()
 		}
 	}
+	if n.SupersededBy != "" && n.SupersededAt.IsZero() {
+		n.SupersededAt = n.UpdatedAt
+	}
+	went, err := writeLabel(n.Label)
+	if err != nil {
+		return err
+	}
 	seq, err := m.record(tx, p, "note.imported", n, n.Text, nil)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO notes (id, workspace, scope, place, text, digest, author, channel, ts, permalink, version, superseded_by, ledger_seq, created_at, updated_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+	_, err = tx.Exec(`INSERT INTO notes (id, workspace, scope, place, text, digest, author, channel, ts, permalink, version, superseded_by, ledger_seq, created_at, updated_at, expires_at, label, own, superseded_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 		n.ID, n.Workspace, n.Scope, scopePlace(n.Scope), n.Text, digest(n.Text), n.Author, n.Channel, n.TS, n.Permalink, n.Version, n.SupersededBy,
-		seq, migrations.Micros(n.CreatedAt), migrations.Micros(n.UpdatedAt), migrations.Micros(n.ExpiresAt))
+		seq, migrations.Micros(n.CreatedAt), migrations.Micros(n.UpdatedAt), migrations.Micros(n.ExpiresAt), went, n.Own, migrations.Micros(n.SupersededAt))
 	if err != nil {
 		return fmt.Errorf("insert: %w", err)
 	}

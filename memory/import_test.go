@@ -69,7 +69,7 @@ func TestExportComesBack(t *testing.T) {
 	if did, err := other.Import(ctx, team, read, "cli:op", false); err != nil || did.Corrected != 2 || did.New != 0 {
 		t.Errorf("changed files: %+v, %v; want two corrected", did, err)
 	}
-	if h, err := other.History(ctx, p, read[0].ID); err != nil || len(h) != 2 || h[1].Author != "cli:op" {
+	if _, h, err := other.History(ctx, p, read[0].ID); err != nil || len(h) != 2 || h[1].Author != "cli:op" {
 		t.Errorf("history: %+v, %v; want the version before and the operator's", h, err)
 	}
 	if report, err := other.log.Verify(ctx, team); err != nil || len(report.Problems) > 0 {

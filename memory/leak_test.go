@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -345,7 +346,7 @@ func (l *leakWorld) check() {
 				l.t.Fatalf("seed %d: notes of %s: %v", l.seed, scope, err)
 			}
 			here := slices.DeleteFunc(slices.Clone(notes), func(n Note) bool { return n.Scope != scope })
-			if !slices.Equal(of, here) {
+			if !slices.EqualFunc(of, here, func(a, b Note) bool { return reflect.DeepEqual(a, b) }) {
 				l.t.Errorf("seed %d: notes of %s: got %d, want the %d that may be seen", l.seed, scope, len(of), len(here))
 			}
 		}
@@ -372,7 +373,7 @@ func (l *leakWorld) check() {
 			if _, err := l.Note(ctx, p, f.id); (err == nil) != want[word] {
 				l.t.Errorf("seed %d: note %s by id from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
 			}
-			if _, err := l.History(ctx, p, f.id); (err == nil) != want[word] {
+			if _, _, err := l.History(ctx, p, f.id); (err == nil) != want[word] {
 				l.t.Errorf("seed %d: history of %s from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
 			}
 		}

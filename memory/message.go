@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,6 +22,7 @@ type Message struct {
 	Permalink string // "" where it is not known
 	EditedTS  string // ts of the edit that this text is from; "" for the first text
 	Turn      string // the turn that said it, for the agent's own messages
+	Files     []File
 }
 
 // At is the time of the message: its ts.
@@ -45,7 +48,10 @@ func (m *Memory) Observe(tx *migrations.Tx, msg Message) error {
 	if err := insertMessage(tx, msg, `DO NOTHING`); err != nil {
 		return fmt.Errorf("observe message %s in %s: %w", msg.TS, msg.Channel, err)
 	}
-	return nil
+	if len(msg.Files) == 0 {
+		return nil
+	}
+	return m.attachIn(tx, msg)
 }
 
 // Edited gives a message its new text; of several edits the newest counts,
@@ -54,6 +60,19 @@ func (m *Memory) Edited(tx *migrations.Tx, msg Message) error {
 	if err := insertMessage(tx, msg, `DO UPDATE SET text = excluded.text, edited_ts = excluded.edited_ts
 		WHERE messages.gone_at = 0 AND messages.edited_ts <= excluded.edited_ts`); err != nil {
 		return fmt.Errorf("edit message %s in %s: %w", msg.TS, msg.Channel, err)
+	}
+	return m.attachIn(tx, msg)
+}
+
+// attachIn has the files of a message follow it, unless it is gone.
+func (m *Memory) attachIn(tx *migrations.Tx, msg Message) error {
+	var there bool
+	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM messages WHERE workspace = $1 AND channel = $2 AND ts = $3 AND gone_at = 0)`, msg.Workspace, msg.Channel, msg.TS).Scan(&there)
+	if err == nil && there {
+		err = m.attach(tx, msg)
+	}
+	if err != nil {
+		return fmt.Errorf("keep files of message %s in %s: %w", msg.TS, msg.Channel, err)
 	}
 	return nil
 }
@@ -84,6 +103,11 @@ func (m *Memory) Deleted(tx *migrations.Tx, workspace, channel, ts string) error
 	if err == nil {
 		err = eraseForReal(tx)
 	}
+	if err == nil && FileOf(ts) == "" {
+		if err = m.detach(tx, workspace, channel, ts); err == nil {
+			_, err = tx.Exec(`DELETE FROM message_files WHERE workspace = $1 AND channel = $2 AND ts = $3`, workspace, channel, ts)
+		}
+	}
 	if err == nil && kept {
 		_, err = tx.Exec(`UPDATE messages SET gone_at = $1 WHERE workspace = $2 AND channel = $3 AND ts = $4`, migrations.Micros(tx.Now()), workspace, channel, ts)
 	}
@@ -97,6 +121,23 @@ func (m *Memory) Deleted(tx *migrations.Tx, workspace, channel, ts string) error
 		return fmt.Errorf("delete message %s in %s: %w", ts, channel, err)
 	}
 	return nil
+}
+
+// Gone gives those of the messages in a channel that were deleted or forgotten.
+func (m *Memory) Gone(ctx context.Context, workspace, channel string, ts []string) (map[string]bool, error) {
+	list, err := json.Marshal(ts)
+	if err != nil {
+		return nil, fmt.Errorf("encode messages: %w", err)
+	}
+	rows, err := m.db.Query(ctx, `SELECT ts FROM messages WHERE workspace = $1 AND channel = $2 AND gone_at > 0 AND ts IN (SELECT value FROM json_each($3))`, workspace, channel, string(list))
+	if err != nil {
+		return nil, fmt.Errorf("look which messages in %s are gone: %w", channel, err)
+	}
+	gone := map[string]bool{}
+	if err := eachString(rows, func(ts string) { gone[ts] = true }); err != nil {
+		return nil, fmt.Errorf("look which messages in %s are gone: %w", channel, err)
+	}
+	return gone, nil
 }
 
 // Tokens estimates the tokens of text for a model, at four characters each.

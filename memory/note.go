@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"deskmate/identity/label"
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
 )
@@ -25,6 +27,12 @@ type NewNote struct {
 	TS        string    // of the source message
 	Permalink string    // of the source message
 	ExpiresAt time.Time // zero: never
+	Label     label.Label
+	Own       bool // by the agent's own judgement; ErrJudge where that is not allowed
+	// Released says that the gate has let text of the place go to the whole
+	// workspace: a human who may see it said so.
+	Released bool
+	Thread   string // where a contradiction is asked about
 }
 
 // Note is one remembered fact.
@@ -42,6 +50,10 @@ type Note struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	ExpiresAt    time.Time // zero: never
+	Label        label.Label
+	Own          bool      // by the agent's own judgement
+	SupersededAt time.Time // since when it is no longer true; zero: it is
+	Withheld     bool      // its source may not be shown, so Author, Channel, TS and Permalink are empty
 
 	seq       int64 // row
 	ledgerSeq int64 // entry of this version
@@ -56,15 +68,43 @@ type Version struct {
 }
 
 const noteColumns = `n.seq, n.id, n.workspace, n.scope, n.text, n.author, n.channel, n.ts, n.permalink, n.version, n.superseded_by,
-	n.ledger_seq, n.created_at, n.updated_at, n.expires_at`
+	n.ledger_seq, n.created_at, n.updated_at, n.expires_at, n.label, n.own, n.superseded_at`
 
 func scanNote(row interface{ Scan(...any) error }) (Note, error) {
 	var n Note
-	var created, updated, expires int64
+	var created, updated, expires, superseded int64
+	var went string
 	err := row.Scan(&n.seq, &n.ID, &n.Workspace, &n.Scope, &n.Text, &n.Author, &n.Channel, &n.TS, &n.Permalink, &n.Version, &n.SupersededBy,
-		&n.ledgerSeq, &created, &updated, &expires)
+		&n.ledgerSeq, &created, &updated, &expires, &went, &n.Own, &superseded)
+	if err == nil {
+		n.Label, err = readLabel(went)
+	}
+	n.SupersededAt = migrations.Time(superseded)
 	n.CreatedAt, n.UpdatedAt, n.ExpiresAt = migrations.Time(created), migrations.Time(updated), migrations.Time(expires)
 	return n, err
+}
+
+// readLabel reads a label as writeLabel gives it.
+func readLabel(text string) (label.Label, error) {
+	var l label.Label
+	if text == "" {
+		return l, nil
+	}
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		return l, fmt.Errorf("decode label: %w", err)
+	}
+	return l, nil
+}
+
+func writeLabel(l label.Label) (string, error) {
+	if l.IsZero() {
+		return "", nil
+	}
+	b, err := json.Marshal(l)
+	if err != nil {
+		return "", fmt.Errorf("encode label: %w", err)
+	}
+	return string(b), nil
 }
 
 func scanNotes(rows *sql.Rows, err error) ([]Note, error) {
@@ -93,11 +133,11 @@ func digest(text string) string {
 
 // Remember keeps a fact. The same text in the same scope is the note that is
 // there already; its expiry becomes the later of the two. Errors: ErrEmpty,
-// ErrTooLong, ErrScope, ErrOff, or ErrNotFound where the requester may not see the place.
+// ErrTooLong, ErrScope, ErrOff, ErrJudge, or ErrNotFound where the requester may not see the place.
 func (m *Memory) Remember(ctx context.Context, p Place, n NewNote) (Note, error) {
 	var note Note
 	err := m.db.Write(ctx, func(tx *migrations.Tx) (err error) {
-		scope, err := newScope(tx, p, n.Scope)
+		scope, err := newScope(tx, p, n)
 		if err != nil {
 			return err
 		}
@@ -110,8 +150,9 @@ func (m *Memory) Remember(ctx context.Context, p Place, n NewNote) (Note, error)
 	return note, nil
 }
 
-// newScope is the scope that a note made in p gets when scope is asked for.
-func newScope(tx *migrations.Tx, p Place, scope string) (string, error) {
+// newScope is the scope that n gets when it is made in p.
+func newScope(tx *migrations.Tx, p Place, n NewNote) (string, error) {
+	scope := n.Scope
 	r, err := readReach(tx, p)
 	if err != nil {
 		return "", err
@@ -123,6 +164,8 @@ func newScope(tx *migrations.Tx, p Place, scope string) (string, error) {
 		return p.scope(), nil
 	case scope == ScopeWorkspace && r.mayWrite(p, ScopeWorkspace):
 		return ScopeWorkspace, nil
+	case scope == ScopeWorkspace && n.Released && !n.Own && p.RequesterKind == KindMember && r.isMember:
+		return ScopeWorkspace, nil
 	}
 	return "", ErrScope
 }
@@ -133,7 +176,7 @@ func (m *Memory) keep(tx *migrations.Tx, p Place, scope string, n NewNote) (Note
 	if err != nil {
 		return Note{}, err
 	}
-	if err := mayNote(tx, p.Workspace, scope); err != nil {
+	if err := mayNote(tx, p.Workspace, scope, n.Own); err != nil {
 		return Note{}, err
 	}
 	if err := eraseForReal(tx); err != nil {
@@ -147,14 +190,18 @@ func (m *Memory) keep(tx *migrations.Tx, p Place, scope string, n NewNote) (Note
 	}
 	note := Note{ID: migrations.NewID("n_"), Workspace: p.Workspace, Scope: scope, Text: text, Author: first(n.Author, p.Requester),
 		Channel: first(n.Channel, p.Channel), TS: n.TS, Permalink: n.Permalink, Version: 1,
-		CreatedAt: tx.Now(), UpdatedAt: tx.Now(), ExpiresAt: n.ExpiresAt.UTC()}
+		CreatedAt: tx.Now(), UpdatedAt: tx.Now(), ExpiresAt: n.ExpiresAt.UTC(), Label: n.Label, Own: n.Own}
+	went, err := writeLabel(note.Label)
+	if err != nil {
+		return Note{}, err
+	}
 	if note.ledgerSeq, err = m.record(tx, p, "note.remembered", note, text, nil); err != nil {
 		return Note{}, err
 	}
-	err = tx.QueryRow(`INSERT INTO notes (id, workspace, scope, place, text, digest, author, channel, ts, permalink, ledger_seq, created_at, updated_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13) RETURNING seq`,
+	err = tx.QueryRow(`INSERT INTO notes (id, workspace, scope, place, text, digest, author, channel, ts, permalink, ledger_seq, created_at, updated_at, expires_at, label, own)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15) RETURNING seq`,
 		note.ID, note.Workspace, note.Scope, scopePlace(scope), note.Text, digest(text), note.Author, note.Channel, note.TS, note.Permalink,
-		note.ledgerSeq, migrations.Micros(note.CreatedAt), migrations.Micros(note.ExpiresAt)).Scan(&note.seq)
+		note.ledgerSeq, migrations.Micros(note.CreatedAt), migrations.Micros(note.ExpiresAt), went, note.Own).Scan(&note.seq)
 	if err != nil {
 		return Note{}, fmt.Errorf("insert note: %w", err)
 	}
@@ -201,6 +248,12 @@ func (m *Memory) renew(tx *migrations.Tx, p Place, n Note, expires time.Time) (N
 func (m *Memory) record(tx *migrations.Tx, p Place, kind string, n Note, text string, fields map[string]string) (int64, error) {
 	r := ledger.Record{Workspace: n.Workspace, Kind: kind, Actor: p.Requester, Requester: p.Requester, Channel: p.Channel,
 		Fields: map[string]string{"note": n.ID, "scope": n.Scope, "version": strconv.FormatInt(n.Version, 10)}}
+	if !n.Label.IsZero() {
+		r.Fields["label"] = n.Label.String()
+	}
+	if n.Own {
+		r.Fields["own"] = "true"
+	}
 	if !n.ExpiresAt.IsZero() {
 		r.Fields["expires"] = n.ExpiresAt.Format(time.RFC3339)
 	}
@@ -222,10 +275,27 @@ func (m *Memory) record(tx *migrations.Tx, p Place, kind string, n Note, text st
 func (m *Memory) Note(ctx context.Context, p Place, id string) (Note, error) {
 	var n Note
 	err := m.db.Read(ctx, func(tx *migrations.Tx) (err error) {
-		n, err = noteIn(tx, p, id)
+		if n, err = noteIn(tx, p, id); err == nil {
+			err = withhold(tx, p, &n)
+		}
 		return err
 	})
 	return n, err
+}
+
+// withhold takes the source away from notes whose source p may not see: those
+// that were let out of a private place.
+func withhold(tx *migrations.Tx, p Place, notes ...*Note) error {
+	for _, n := range notes {
+		var may bool
+		if err := tx.QueryRow(reachSQL+`SELECT `+sourceInReach+` FROM reach, (SELECT CAST($7 AS TEXT) AS channel) n`, p.args(tx.Now(), n.Channel)...).Scan(&may); err != nil {
+			return fmt.Errorf("look whether the source of note %s may be shown: %w", n.ID, err)
+		}
+		if !may {
+			n.Withheld, n.Author, n.Channel, n.TS, n.Permalink = true, "", "", "", ""
+		}
+	}
+	return nil
 }
 
 func noteIn(tx *migrations.Tx, p Place, id string) (Note, error) {
@@ -239,8 +309,15 @@ func noteIn(tx *migrations.Tx, p Place, id string) (Note, error) {
 
 // Notes gives the newest notes that may be seen in p, at most limit.
 func (m *Memory) Notes(ctx context.Context, p Place, limit int) ([]Note, error) {
-	notes, err := scanNotes(m.db.Query(ctx, reachSQL+`SELECT `+noteColumns+` FROM reach, notes n WHERE `+noteInReach+` ORDER BY n.updated_at DESC, n.seq DESC LIMIT $7`,
-		p.args(m.db.Now(), limit)...))
+	var notes []Note
+	err := m.db.Read(ctx, func(tx *migrations.Tx) (err error) {
+		notes, err = scanNotes(tx.Query(reachSQL+`SELECT `+noteColumns+` FROM reach, notes n WHERE `+noteInReach+` ORDER BY n.updated_at DESC, n.seq DESC LIMIT $7`,
+			p.args(tx.Now(), limit)...))
+		for i := range notes {
+			err = errors.Join(err, withhold(tx, p, &notes[i]))
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list notes: %w", err)
 	}
@@ -257,18 +334,28 @@ func (m *Memory) NotesOf(ctx context.Context, p Place, scope string, limit int) 
 	return notes, nil
 }
 
-// History gives all versions of a note that may be seen in p, oldest first.
-func (m *Memory) History(ctx context.Context, p Place, id string) ([]Version, error) {
+// History gives all versions of a note that may be seen in p, oldest first; of one
+// that was superseded too, with the note itself, which says since when.
+func (m *Memory) History(ctx context.Context, p Place, id string) (Note, []Version, error) {
+	var n Note
 	var all []Version
-	err := m.db.Read(ctx, func(tx *migrations.Tx) error {
-		n, err := noteIn(tx, p, id)
+	err := m.db.Read(ctx, func(tx *migrations.Tx) (err error) {
+		n, err = scanNote(tx.QueryRow(reachSQL+`SELECT `+noteColumns+` FROM reach, notes n WHERE `+noteWasInReach+` AND n.id = $7`,
+			p.args(tx.Now(), strings.TrimSpace(id))...))
 		if err != nil {
+			return missing("look up note "+strconv.Quote(id), err)
+		}
+		if all, err = versionsOf(tx, n); err != nil {
 			return err
 		}
-		all, err = versionsOf(tx, n)
+		if err = withhold(tx, p, &n); n.Withheld {
+			for i := range all {
+				all[i].Author = ""
+			}
+		}
 		return err
 	})
-	return all, err
+	return n, all, err
 }
 
 func versionsOf(tx *migrations.Tx, n Note) ([]Version, error) {
@@ -388,7 +475,7 @@ func (m *Memory) replace(tx *migrations.Tx, p Place, old, by Note) error {
 	if _, err := m.record(tx, p, "note.superseded", old, "", map[string]string{"by": by.ID}); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(`UPDATE notes SET superseded_by = $1, updated_at = $2 WHERE seq = $3`,
+	if _, err := tx.Exec(`UPDATE notes SET superseded_by = $1, superseded_at = $2, updated_at = $2 WHERE seq = $3`,
 		by.ID, migrations.Micros(tx.Now()), old.seq); err != nil {
 		return fmt.Errorf("supersede note %s: %w", old.ID, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ func TestRememberTwiceIsOneNote(t *testing.T) {
 	want := Note{ID: first.ID, Workspace: team, Scope: "channel:" + eng, Text: "The freeze starts on Thursday.", Author: ada, Channel: eng,
 		TS: "1795424000.000100", Permalink: "https://example.com/p1", Version: 1, CreatedAt: day0, UpdatedAt: day0, ExpiresAt: day0.Add(time.Hour),
 		seq: first.seq, ledgerSeq: first.ledgerSeq}
-	if first != want {
+	if !reflect.DeepEqual(first, want) {
 		t.Errorf("got %+v, want %+v", first, want)
 	}
 	again, err := w.Remember(ctx, by(p, ben, KindMember), NewNote{Text: "the freeze  starts on thursday", ExpiresAt: day0.Add(2 * time.Hour)})
@@ -113,7 +114,7 @@ func TestCorrectKeepsHistory(t *testing.T) {
 	if err != nil || got.ID != n.ID || got.Version != 2 || got.Author != ben {
 		t.Fatalf("got %+v, %v; want version 2 of %s by Ben", got, err, n.ID)
 	}
-	history, err := w.History(ctx, p, n.ID)
+	_, history, err := w.History(ctx, p, n.ID)
 	want := []Version{{1, "The freeze starts on Thursday", ada, day0}, {2, "The freeze starts on Friday", ben, w.now}}
 	if err != nil || !slices.Equal(history, want) {
 		t.Errorf("history: got %+v, %v; want %+v", history, err, want)

@@ -68,6 +68,9 @@ type labels struct {
 // line is a hit with its source, on one line. A message that answers another is
 // told with it.
 func (l *labels) line(ctx context.Context, h Hit) (string, error) {
+	if h.Withheld {
+		return fmt.Sprintf("- note %s: %s [source withheld: it is a private place, %s]\n", h.ID, oneLine(h.Text), h.At.Format("2006-01-02")), nil
+	}
 	author, err := l.person(ctx, h.Author)
 	if err != nil {
 		return "", err

@@ -58,21 +58,30 @@ const (
 		(m.channel = $2 AND reach.own = 1)
 		OR (reach.wide = 1 AND EXISTS (SELECT 1 FROM channels c WHERE c.workspace = m.workspace AND c.id = m.channel AND c.kind = 'public'))))`
 
-	noteInReach = `(n.workspace = $1 AND n.superseded_by = '' AND (n.expires_at = 0 OR n.expires_at > reach.now) AND (
+	noteInReach = `(n.superseded_by = '' AND ` + noteWasInReach + `)`
+
+	// noteWasInReach is noteInReach for notes that are no longer true as well.
+	noteWasInReach = `(n.workspace = $1 AND (n.expires_at = 0 OR n.expires_at > reach.now) AND (
 		(n.place = $2 AND reach.own = 1)
 		OR (n.place = '' AND reach.wide = 1)
 		OR (reach.wide = 1 AND EXISTS (SELECT 1 FROM channels c WHERE c.workspace = n.workspace AND c.id = n.place AND c.kind = 'public'))))`
+
+	// sourceInReach: where note n was said may be told.
+	sourceInReach = `(n.channel = '' OR (n.channel = $2 AND reach.own = 1)
+		OR (reach.wide = 1 AND EXISTS (SELECT 1 FROM channels c WHERE c.workspace = $1 AND c.id = n.channel AND c.kind = 'public')))`
 )
 
 // reach is what a place may do, for the decisions that are not about rows.
 type reach struct {
 	own, wide bool
+	isMember  bool   // the requester, by the directory
 	kind      string // of the place, by the directory
 }
 
 func readReach(tx *migrations.Tx, p Place) (reach, error) {
 	var r reach
-	if err := tx.QueryRow(reachSQL+`SELECT own = 1, wide = 1, place_kind FROM reach`, p.args(tx.Now())...).Scan(&r.own, &r.wide, &r.kind); err != nil {
+	if err := tx.QueryRow(reachSQL+`SELECT own = 1, wide = 1, place_kind,
+		EXISTS (SELECT 1 FROM people p WHERE p.workspace = $1 AND p.id = $4 AND p.kind = 'member' AND p.is_deleted = 0) FROM reach`, p.args(tx.Now())...).Scan(&r.own, &r.wide, &r.kind, &r.isMember); err != nil {
 		return reach{}, fmt.Errorf("read what may be seen: %w", err)
 	}
 	return r, nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"deskmate/identity/label"
 	"deskmate/migrations"
 )
 
@@ -31,6 +32,8 @@ type Hit struct {
 	Text      string
 	Permalink string
 	At        time.Time
+	Label     label.Label
+	Withheld  bool     // where the note is from may not be told: Author, Channel, TS and Permalink are empty
 	Score     float64  // higher is better; compares within one search only
 	Before    *Message // the message before it in its thread; nil where there is none, or neither is about the query
 	After     *Message
@@ -394,10 +397,10 @@ func load(tx *migrations.Tx, p Place, score map[int64]float64, people named) ([]
 			COALESCE((SELECT b.id FROM messages b WHERE b.workspace = m.workspace AND b.channel = m.channel AND b.thread = m.thread
 				AND b.ts < m.ts AND b.gone_at = 0 ORDER BY b.ts DESC LIMIT 1), 0),
 			COALESCE((SELECT a.id FROM messages a WHERE a.workspace = m.workspace AND a.channel = m.channel AND a.thread = m.thread
-				AND a.ts > m.ts AND a.gone_at = 0 ORDER BY a.ts LIMIT 1), 0)
+				AND a.ts > m.ts AND a.gone_at = 0 ORDER BY a.ts LIMIT 1), 0), '', 0
 		FROM reach CROSS JOIN json_each($7) j CROSS JOIN messages m WHERE m.id = j.value AND `+messageInReach+`
 		UNION ALL
-		SELECT n.seq + `+noteRows+`, 'note', n.id, n.scope, n.channel, '', n.ts, n.author, n.text, n.permalink, n.created_at, 0, 0
+		SELECT n.seq + `+noteRows+`, 'note', n.id, n.scope, n.channel, '', n.ts, n.author, n.text, n.permalink, n.created_at, 0, 0, n.label, NOT `+sourceInReach+`
 		FROM reach CROSS JOIN json_each($7) j CROSS JOIN notes n WHERE n.seq = j.value - `+noteRows+` AND `+noteInReach,
 		p.args(tx.Now(), string(list))...)
 	if err != nil {
@@ -408,10 +411,17 @@ func load(tx *migrations.Tx, p Place, score map[int64]float64, people named) ([]
 	for rows.Next() {
 		var r row
 		var at int64
+		var went string
 		h := &r.hit
 		if err := rows.Scan(&r.id, &h.Kind, &h.ID, &h.Scope, &h.Channel, &h.Thread, &h.TS, &h.Author, &h.Text, &h.Permalink, &at,
-			&r.prev, &r.next); err != nil {
+			&r.prev, &r.next, &went, &h.Withheld); err != nil {
 			return nil, fmt.Errorf("read what was found: %w", err)
+		}
+		if h.Label, err = readLabel(went); err != nil {
+			return nil, fmt.Errorf("read what was found: %w", err)
+		}
+		if h.Withheld {
+			h.Author, h.Channel, h.TS, h.Permalink = "", "", "", ""
 		}
 		h.At, r.words = migrations.Time(at), score[r.id]
 		r.near = h.Kind == HitMessage && people.channels[h.Channel]

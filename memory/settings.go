@@ -21,6 +21,7 @@ type Settings struct {
 	Scope        string // workspace, channel:C…, dm:D…
 	Learn        bool   // keep all that is said in the channel, not only the agent's threads
 	Off          bool   // make no notes here
+	Judge        bool   // make notes by the agent's own judgement, not only when asked
 	Hold         bool   // legal hold: nothing of it is erased
 	Days         int    // that messages are kept, 0: as long as the workspace's, or without end
 	Instructions string // for the agent in this scope
@@ -38,18 +39,20 @@ const MaxDays = 3653
 var (
 	// ErrOff: notes are turned off in the scope.
 	ErrOff = errors.New("making notes is turned off here")
+	// ErrJudge: nobody asked for the note, and the agent is not to make any by itself.
+	ErrJudge = errors.New("nobody asked for this note, and here I only keep what I am asked to keep")
 	// ErrHeld: what was to be erased is under legal hold.
 	ErrHeld = errors.New("it is under legal hold, so nothing of it is erased")
 	// ErrSettings: the settings are out of bounds.
 	ErrSettings = fmt.Errorf("retention is 0 to %d days, instructions have at most %d characters, and only channels are learned from", MaxDays, MaxInstructions)
 )
 
-const settingsColumns = `s.workspace, s.scope, s.learn, s.off, s.hold, s.retention, s.instructions, s.changed_by, s.changed_at`
+const settingsColumns = `s.workspace, s.scope, s.learn, s.off, s.hold, s.retention, s.instructions, s.changed_by, s.changed_at, s.judge`
 
 func scanSettings(row interface{ Scan(...any) error }) (Settings, error) {
 	var s Settings
 	var at int64
-	err := row.Scan(&s.Workspace, &s.Scope, &s.Learn, &s.Off, &s.Hold, &s.Days, &s.Instructions, &s.ChangedBy, &at)
+	err := row.Scan(&s.Workspace, &s.Scope, &s.Learn, &s.Off, &s.Hold, &s.Days, &s.Instructions, &s.ChangedBy, &at, &s.Judge)
 	s.ChangedAt = migrations.Time(at)
 	return s, err
 }
@@ -102,14 +105,15 @@ func (m *Memory) Set(tx *migrations.Tx, s Settings, by, why string) error {
 	}
 	_, err := m.ledger.Append(tx, ledger.Record{Workspace: s.Workspace, Kind: "memory.set", Actor: by, Requester: by, Channel: scopePlace(s.Scope), Fields: map[string]string{
 		"scope": s.Scope, "learn": strconv.FormatBool(s.Learn), "off": strconv.FormatBool(s.Off), "hold": strconv.FormatBool(s.Hold), "days": strconv.Itoa(s.Days),
+		"judge": strconv.FormatBool(s.Judge),
 	}, Payload: map[string]string{"instructions": s.Instructions, "why": why}})
 	if err != nil {
 		return fmt.Errorf("record settings of %s: %w", s.Scope, err)
 	}
-	if _, err := tx.Exec(`INSERT INTO memory_scopes (workspace, scope, learn, off, hold, retention, instructions, changed_by, changed_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (workspace, scope) DO UPDATE SET learn = excluded.learn, off = excluded.off, hold = excluded.hold,
-			retention = excluded.retention, instructions = excluded.instructions, changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
-		s.Workspace, s.Scope, s.Learn, s.Off, s.Hold, s.Days, s.Instructions, by, migrations.Micros(tx.Now())); err != nil {
+	if _, err := tx.Exec(`INSERT INTO memory_scopes (workspace, scope, learn, off, hold, retention, instructions, changed_by, changed_at, judge)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (workspace, scope) DO UPDATE SET learn = excluded.learn, off = excluded.off, hold = excluded.hold,
+			retention = excluded.retention, instructions = excluded.instructions, changed_by = excluded.changed_by, changed_at = excluded.changed_at, judge = excluded.judge`,
+		s.Workspace, s.Scope, s.Learn, s.Off, s.Hold, s.Days, s.Instructions, by, migrations.Micros(tx.Now()), s.Judge); err != nil {
 		return fmt.Errorf("set %s: %w", s.Scope, err)
 	}
 	if s.Hold {
@@ -144,8 +148,10 @@ func isHeld(tx *migrations.Tx, workspace, scope string) (bool, error) {
 	return false, nil
 }
 
-// mayNote is ErrOff where notes of a scope are not to be made.
-func mayNote(tx *migrations.Tx, workspace, scope string) error {
+// mayNote is ErrOff where notes of a scope are not to be made, and ErrJudge where
+// none are that nobody asked for.
+func mayNote(tx *migrations.Tx, workspace, scope string, own bool) error {
+	judge := false
 	for _, one := range []string{ScopeWorkspace, scope} {
 		s, err := settingsIn(tx, workspace, one)
 		if err != nil {
@@ -154,8 +160,29 @@ func mayNote(tx *migrations.Tx, workspace, scope string) error {
 		if s.Off {
 			return ErrOff
 		}
+		judge = judge || s.Judge
+	}
+	if own && !judge {
+		return ErrJudge
 	}
 	return nil
+}
+
+// Judges reports whether the agent may make notes by its own judgement in a scope.
+func (m *Memory) Judges(ctx context.Context, workspace, scope string) (bool, error) {
+	may := false
+	err := m.db.Read(ctx, func(tx *migrations.Tx) error {
+		err := mayNote(tx, workspace, scope, true)
+		may = err == nil
+		if errors.Is(err, ErrOff) || errors.Is(err, ErrJudge) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look up whether notes are made in %s unasked: %w", scope, err)
+	}
+	return may, nil
 }
 
 // Keeps reports whether a message that is not for the agent is kept all the same:
@@ -185,6 +212,9 @@ func (m *Memory) Sweep(tx *migrations.Tx, workspace string) (messages, notes int
 	if err := eraseForReal(tx); err != nil {
 		return 0, 0, false, err
 	}
+	if err := m.endQuestions(tx, workspace, `q.asked_at < $2`, migrations.Micros(tx.Now().Add(-questionsFor))); err != nil {
+		return 0, 0, false, err
+	}
 	var some bool
 	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM memory_scopes WHERE workspace = $1 AND retention > 0)`, workspace).Scan(&some); err != nil {
 		return 0, 0, false, fmt.Errorf("look for retention: %w", err)
@@ -193,6 +223,12 @@ func (m *Memory) Sweep(tx *migrations.Tx, workspace string) (messages, notes int
 	if some {
 		if n, err = sweepMessagesOf(tx, workspace); err != nil {
 			return 0, 0, false, err
+		}
+	}
+	if n > 0 {
+		if _, err := tx.Exec(`DELETE FROM message_files WHERE workspace = $1 AND NOT EXISTS (SELECT 1 FROM messages m
+			WHERE m.workspace = $1 AND m.channel = message_files.channel AND m.ts = message_files.ts)`, workspace); err != nil {
+			return 0, 0, false, fmt.Errorf("sweep files: %w", err)
 		}
 	}
 	notes, err = m.sweepNotesOf(tx, workspace)

@@ -5,7 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"time"
 )
 
 // Backup writes a complete, consistent and verified copy of the store to the
@@ -21,6 +25,61 @@ func Backup(ctx context.Context, db *DB, path string) error {
 		return fmt.Errorf("back up to %s: %w", path, explain(err))
 	}
 	return nil
+}
+
+// PruneBackups removes the copies of the store that were last written before
+// before: those beside the copy at path with its ending, and those that were made
+// beside the store ahead of migrations. What is no copy of a store stays, and so do
+// the store itself and the copy at path. It gives what it removed.
+func PruneBackups(ctx context.Context, db *DB, path string, before time.Time) ([]string, error) {
+	old, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"+filepath.Ext(path)))
+	if err != nil {
+		return nil, fmt.Errorf("look for old copies: %w", err)
+	}
+	early, err := filepath.Glob(db.path + ".backup-*")
+	if err != nil {
+		return nil, fmt.Errorf("look for old copies: %w", err)
+	}
+	var keep []os.FileInfo
+	for _, p := range []string{path, db.path} {
+		if info, err := os.Stat(p); err == nil {
+			keep = append(keep, info)
+		}
+	}
+	gone := []string{}
+	for _, p := range append(old, early...) {
+		info, err := os.Lstat(p)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return gone, fmt.Errorf("look at %s: %w", p, err)
+		}
+		if !info.Mode().IsRegular() || !info.ModTime().Before(before) || slices.ContainsFunc(keep, func(k os.FileInfo) bool { return os.SameFile(k, info) }) || !isCopy(ctx, p) {
+			continue
+		}
+		if err := os.Remove(p); err != nil {
+			return gone, fmt.Errorf("remove old copy: %w", err)
+		}
+		gone = append(gone, p)
+	}
+	return gone, nil
+}
+
+// isCopy reports whether a file is a copy of a store. A store that is in use has a
+// write-ahead log beside it, which a copy does not.
+func isCopy(ctx context.Context, path string) bool {
+	if _, err := os.Stat(path + "-wal"); err == nil {
+		return false
+	}
+	pool, err := sql.Open("sqlite3", dsn(path, map[string][]string{"mode": {"ro"}, "immutable": {"1"}}))
+	if err != nil {
+		return false
+	}
+	defer pool.Close()
+	var tables int
+	err = pool.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name IN ('goose_db_version', 'ledger_entries', 'tasks')`).Scan(&tables)
+	return err == nil && tables == 3
 }
 
 // Check reads the whole file and returns ErrCorrupt when it is damaged.

@@ -36,7 +36,7 @@ type Label struct {
 	// sorted and unique; Everything alone if they are too many.
 	Channels []string `json:"channels,omitempty"`
 	// Untrusted are the sources that nobody here answers for, sorted and unique:
-	// "tool:NAME", "guest:U…", "outsider:U…", "bot:B…".
+	// "tool:NAME", "guest:U…", "outsider:U…", "bot:B…", "file:F…".
 	Untrusted []string `json:"untrusted,omitempty"`
 }
 
@@ -50,7 +50,7 @@ func Of(channel, kind string) Label {
 }
 
 // From is the label of what comes from a source that nobody here answers for:
-// kind is "tool", "guest", "outsider" or "bot".
+// kind is "tool", "guest", "outsider", "bot" or "file".
 func From(kind, name string) Label {
 	name = strings.Map(func(r rune) rune {
 		if r <= ' ' || r == 0x7f || r == '\u0085' || r == '\u00a0' {

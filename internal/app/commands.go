@@ -181,21 +181,38 @@ func (c *dutyDelete) Run(r *run) error {
 type backupCommand struct {
 	storeFlags
 	Path string `arg:"" help:"File to make; it must not exist."`
+	Keep int    `help:"Remove copies in the same folder, and those made before upgrades, that are older than so many days: what was forgotten is in them." placeholder:"DAYS"`
 }
 
 // Help implements kong.HelpProvider.
-func (backupCommand) Help() string { return "Example: deskmate backup /backups/deskmate-monday.db" }
+func (backupCommand) Help() string {
+	return "Example: deskmate backup /backups/deskmate-$(date +%F).db --keep 30\n\n" +
+		"--keep only removes files that are copies of a store and that no process has open as its store, once the new copy is checked."
+}
 
 func (c *backupCommand) Run(r *run) error {
 	return c.with(r, func(s *Store) error {
+		if c.Keep < 0 {
+			return errors.New("--keep takes a number of days, 1 or more")
+		}
 		if err := migrations.Backup(r, s.DB, c.Path); err != nil {
 			return err
 		}
-		if c.JSON {
-			return printJSON(r.Out, map[string]string{"backup": c.Path})
+		gone := []string{}
+		if c.Keep > 0 {
+			var err error
+			if gone, err = migrations.PruneBackups(r, s.DB, c.Path, s.DB.Now().AddDate(0, 0, -c.Keep)); err != nil {
+				return fmt.Errorf("the copy is made, but old ones could not all be removed: %w", err)
+			}
 		}
-		_, err := fmt.Fprintf(r.Out, "Copied to %s and checked. The key file is not in it.\n", c.Path)
-		return err
+		if c.JSON {
+			return printJSON(r.Out, map[string]any{"backup": c.Path, "removed": gone})
+		}
+		fmt.Fprintf(r.Out, "Copied to %s and checked. The key file is not in it.\n", c.Path)
+		for _, path := range gone {
+			fmt.Fprintf(r.Out, "Removed %s, older than %s.\n", path, plural(c.Keep, "day"))
+		}
+		return nil
 	})
 }
 

@@ -60,11 +60,15 @@ func (c *memoryList) Run(r *run) error {
 type memoryExport struct {
 	storeFlags
 	workspaceFlag
-	Dir string `arg:"" help:"Folder to write to; it is made if missing."`
+	Dir   string `arg:"" help:"Folder to write to; it is made if missing."`
+	Scope string `help:"Only notes of this scope: workspace, channel:C… or dm:D…. Sources that its readers may not see are left out." placeholder:"SCOPE"`
 }
 
 // Help implements kong.HelpProvider.
-func (memoryExport) Help() string { return "Example: deskmate memory export ./notes" }
+func (memoryExport) Help() string {
+	return "Without --scope every note is written, those of private places included: keep the folder as private as they are. With it the files may go to those who read that scope.\n\n" +
+		"Example: deskmate memory export ./notes --scope workspace"
+}
 
 func (c *memoryExport) Run(r *run) error {
 	return c.with(r, func(s *Store) error {
@@ -72,12 +76,23 @@ func (c *memoryExport) Run(r *run) error {
 		if err != nil {
 			return err
 		}
+		leftOut := 0
+		if c.Scope != "" {
+			in, others, err := s.Memory.Count(r, workspace, c.Scope)
+			if err != nil {
+				return err
+			}
+			if in == 0 && others > 0 {
+				return fmt.Errorf("no note has the scope %q: it is workspace, channel:C… or dm:D…, as 'deskmate memory list' shows it", c.Scope)
+			}
+			leftOut = others
+		}
 		if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 			return fmt.Errorf("make folder: %w", err)
 		}
-		n, after := 0, ""
+		n, withheld, after := 0, 0, ""
 		for {
-			page, err := s.Memory.List(r, workspace, memory.Filter{After: after, Limit: 500, Superseded: true, Expired: true})
+			page, err := s.Memory.List(r, workspace, memory.Filter{Scope: c.Scope, Withhold: c.Scope != "", After: after, Limit: 500, Superseded: true, Expired: true})
 			if err != nil {
 				return err
 			}
@@ -87,16 +102,25 @@ func (c *memoryExport) Run(r *run) error {
 				}
 				n++
 				after = e.ID
+				if e.Withheld {
+					withheld++
+				}
 			}
 			if len(page) == 0 {
 				break
 			}
 		}
 		if c.JSON {
-			return printJSON(r.Out, map[string]any{"notes": n, "dir": c.Dir})
+			return printJSON(r.Out, map[string]any{"notes": n, "dir": c.Dir, "left_out": leftOut, "withheld": withheld})
 		}
-		_, err = fmt.Fprintf(r.Out, "%s written to %s\n", plural(n, "note"), c.Dir)
-		return err
+		fmt.Fprintf(r.Out, "%s written to %s\n", plural(n, "note"), c.Dir)
+		if leftOut > 0 {
+			fmt.Fprintf(r.Out, "Left out: %s of other scopes.\n", plural(leftOut, "note"))
+		}
+		if withheld > 0 {
+			fmt.Fprintf(r.Out, "Source withheld of %s: it is a place that readers of %s may not see.\n", plural(withheld, "note"), c.Scope)
+		}
+		return nil
 	})
 }
 

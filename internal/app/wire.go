@@ -225,7 +225,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	reader := bot.NewReader(a.api)
 	own := func(string) string { return a.Self.User }
 	turns := func(ctx context.Context, ids []string) (label.Label, error) { return bot.TurnLabels(ctx, a.DB, ids) }
-	spoken := &bot.Threads{Memory: a.Memory, Reader: reader, People: a.people, Bot: own, Turns: turns, Home: a.Self.URL}
+	spoken := &bot.Threads{DB: a.DB, Memory: a.Memory, Reader: reader, People: a.people, Bot: own, Turns: turns, Home: a.Self.URL}
 	box := bot.Toolbox{Reader: reader, Threads: spoken, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now, Bot: own, Turns: turns}
 	box.Briefer = &bot.Briefer{DB: a.DB, Ledger: a.Ledger, Memory: a.Memory, People: a.people, Agents: a.Agents, Model: model, Budgets: a.Budgets}
 	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
@@ -280,6 +280,13 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	digest := &handlers.Digest{DB: a.DB, Agents: a.Agents, Duties: a.Duties, Approvals: gate.Approvals, People: a.people, Notices: a.notices, Cron: a.config.Digest, Logger: o.Logger}
 	a.runner.Handle(handlers.TaskDigest, 1, digest.Handle)
 	a.begin = append(a.begin, digest.Look)
+	files := &bot.Files{DB: a.DB, Memory: a.Memory, API: a.api, Gate: gate, People: a.people}
+	a.loop.Context.Files = files
+	fileReader := &handlers.FileReader{DB: a.DB, Files: files}
+	a.runner.Handle(memory.TaskFiles, 2, fileReader.Handle)
+	erasing := &handlers.Erasing{DB: a.DB, Ledger: a.Ledger, Memory: a.Memory}
+	a.runner.Handle(bot.TaskErase, 1, erasing.Handle)
+	buttons.Notes = &handlers.Notes{DB: a.DB, Notes: box.Notes(), Outbox: a.outbox}
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
 	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look)
 	buttons.Home = a.home(gate)
@@ -336,7 +343,7 @@ func (a *App) keeps(ctx context.Context, e bot.Event) (bool, error) {
 
 // observe has memory keep what is said in the conversations of the agent.
 func (a *App) observe(tx *migrations.Tx, e bot.Event) error {
-	m := memory.Message{Workspace: e.Workspace, Channel: e.Channel, Thread: e.Thread, TS: e.TS, Author: e.User, Text: e.Text,
+	m := memory.Message{Workspace: e.Workspace, Channel: e.Channel, Thread: e.Thread, TS: e.TS, Author: e.User, Text: e.Text, Files: e.Files,
 		Permalink: bot.PermalinkOf(a.Self.URL, e.Channel, e.TS, e.Thread)}
 	switch e.Kind {
 	case bot.KindMessage:
