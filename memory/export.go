@@ -79,8 +79,8 @@ func (m *Memory) List(ctx context.Context, workspace string, f Filter) ([]Entry,
 
 // Count gives how many notes of a workspace are in a scope, and how many are not.
 func (m *Memory) Count(ctx context.Context, workspace, scope string) (in, others int, err error) {
-	err = m.db.QueryRow(ctx, `SELECT COALESCE(SUM(CASE WHEN scope = $2 THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN scope = $2 THEN 0 ELSE 1 END), 0)
-		FROM notes WHERE workspace = $1`, workspace, scope).Scan(&in, &others)
+	err = m.db.QueryRow(ctx, `SELECT COALESCE(SUM(CASE WHEN scope = $1 THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN scope = $1 THEN 0 ELSE 1 END), 0)
+		FROM notes WHERE workspace = $2`, scope, workspace).Scan(&in, &others)
 	if err != nil {
 		return 0, 0, fmt.Errorf("count notes: %w", err)
 	}
