@@ -58,6 +58,7 @@ type kind struct {
 	name    string
 	workers int
 	handle  Handler
+	many    ManyHandler   // nil: each key by itself
 	free    chan struct{} // one token a free worker
 	look    chan struct{}
 }
@@ -243,8 +244,12 @@ func (r *Runner) claimLoop(ctx, work context.Context, k *kind, handlers *sync.Wa
 		for range n - len(leases) {
 			k.free <- struct{}{}
 		}
-		for _, l := range leases {
-			r.launch(work, k, l, handlers)
+		if k.many != nil && len(leases) > 0 {
+			r.launchMany(work, k, leases, handlers)
+		} else {
+			for _, l := range leases {
+				r.launch(work, k, l, handlers)
+			}
 		}
 		if len(leases) > 0 {
 			poke(k.look) // for more, or for the time of the next
