@@ -27,6 +27,10 @@ import (
 	"deskmate/scheduler/task"
 )
 
+// dutiesAtOnce is how many duties that are due are advanced in one transaction: few
+// enough that nobody who asks something waits long behind it.
+const dutiesAtOnce = 32
+
 // Store is what every command that works on a store needs.
 type Store struct {
 	DB          *migrations.DB
@@ -255,7 +259,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	a.runner.Handle(bot.TaskThread, 64, threads.Handle)
 	a.runner.Handle(bot.TaskOutbox, 32, a.outbox.Handle)
 	a.runner.Handle(bot.TaskRun, 32, threads.Handle)
-	a.runner.HandleMany(scheduler.TaskDuty, 32, a.Duties.HandleMany)
+	a.runner.HandleMany(scheduler.TaskDuty, dutiesAtOnce, a.Duties.HandleMany)
 	a.Duties.Stop, a.Duties.Tell = a.inbox.StopRun, (&bot.DutyNews{Outbox: a.outbox}).Tell
 	if o.Crash != nil {
 		a.Duties.Crash = o.Crash

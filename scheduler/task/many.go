@@ -15,17 +15,18 @@ import (
 // so that one that cannot be worked does not keep the others.
 type ManyHandler func(ctx context.Context, leases []*Lease) ([]Result, error)
 
-// HandleMany has keys of the kind name worked by h, up to size at once. It is
+// HandleMany has keys of the kind name worked by h, up to size at once and one group
+// after the other, so that they are worked in the order in which they are due. It is
 // called before Run.
 func (r *Runner) HandleMany(name string, size int, h ManyHandler) {
-	r.Handle(name, size, func(ctx context.Context, l *Lease) (Result, error) {
+	r.Handle(name, 1, func(ctx context.Context, l *Lease) (Result, error) {
 		all, err := h(ctx, []*Lease{l})
 		if err != nil {
 			return Result{}, err
 		}
 		return all[0], nil
 	})
-	r.kinds[name].many = h
+	r.kinds[name].many, r.kinds[name].size = h, size
 }
 
 // launchMany works claimed keys together, in a goroutine of its own.
@@ -37,11 +38,7 @@ func (r *Runner) launchMany(work context.Context, k *kind, leases []*Lease, hand
 	r.mu.Unlock()
 	handlers.Go(func() {
 		defer poke(k.look)
-		defer func() {
-			for range leases {
-				k.free <- struct{}{}
-			}
-		}()
+		defer func() { k.free <- struct{}{} }()
 		if r.workMany(work, k, leases) {
 			return
 		}
