@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"deskmate/identity"
+	"deskmate/identity/label"
 	"deskmate/migrations"
 	"deskmate/scheduler"
 	"deskmate/scheduler/task"
@@ -51,6 +53,13 @@ func RunEvent(d scheduler.Duty, r scheduler.Run, now time.Time) Event {
 		User: d.Owner, Text: d.Prompt, Duty: d.ID, Run: r.ID, Cause: r.Cause, Note: r.Note, At: now,
 		Report: Report{By: d.Report, Silent: d.Silent, Dry: r.Dry},
 	}
+	var cause struct {
+		Label label.Label `json:"label"`
+	}
+	if r.Cause != "" && json.Unmarshal([]byte(r.Cause), &cause) != nil {
+		cause.Label = label.From("tool", "cause") // nobody can tell who answers for it
+	}
+	e.Label = cause.Label
 	if r.Tries > 1 {
 		e.Key += fmt.Sprintf(":%d", r.Tries)
 	}
