@@ -56,7 +56,10 @@ type Event struct {
 	Files       []memory.File `json:"files,omitempty"`    // that came with it
 	EventID     string        `json:"event_id,omitempty"` // of the first delivery, for tracing
 	Duty        string        `json:"duty,omitempty"`     // duty id, for KindDuty
-	Run         string        `json:"run,omitempty"`      // run id, for KindDuty
+	Run         string        `json:"run,omitempty"`      // run id, for KindDuty and what stops a run
+	Cause       string        `json:"cause,omitempty"`    // of a run: what set it off, as JSON; information, never instructions
+	Note        string        `json:"note,omitempty"`     // of a run: what is told with its result
+	Report      Report        `json:"report,omitzero"`    // of a run: how its result is told
 	At          time.Time     `json:"at"`
 	// Quotes are the user ids of those whose words the text repeats, beside User's
 	// own, and "turn:" ids of turns of the agent's: the label counts them all.
@@ -97,6 +100,9 @@ type Post struct {
 	Ours          bool   `json:"ours,omitempty"`       // the words are ours: whom they mention, they mean
 	Card          *Card  `json:"card,omitempty"`       // shown in place of the text, which stays for notifications
 	UpdateKey     string `json:"update_key,omitempty"` // Key of an earlier post to edit in place, where its ts is not known yet
+
+	Run   string `json:"run,omitempty"`   // whose result it is
+	Under string `json:"under,omitempty"` // Key of an earlier post to answer under, where its ts is not known yet
 
 	// Of a post that a tool makes: the place where it was asked for, where that is
 	// not Channel, and the arguments of the whole call, which an approval is for.

@@ -10,6 +10,7 @@ import (
 	"deskmate/identity"
 	"deskmate/identity/label"
 	"deskmate/memory"
+	"deskmate/scheduler"
 )
 
 // Bounds of what a model is given, in tokens estimated at four characters each.
@@ -24,6 +25,7 @@ type ContextBuilder struct {
 	Memory  *memory.Memory
 	People  *Directory
 	Threads *Threads
+	Duties  *scheduler.Scheduler          // nil: threads about runs are like any other
 	Bot     func(workspace string) string // the agent's own Slack user id
 	Clock   func() time.Time
 }
@@ -165,7 +167,9 @@ func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Lab
 	}
 	fmt.Fprintf(&s, "Now: %s. Asked by %s (<@%s>, %s) in %s.\n", b.Clock().In(zone).Format("Monday 2 January 2006 15:04 MST"), name, e.User, kind, b.where(ctx, t, e))
 	if e.Kind == KindDuty {
-		s.WriteString("This is a run of one of your duties: do it and write the message that should appear, nothing about duties or schedules.\n")
+		s.WriteString(runWords(e))
+	} else if err := b.aboutRun(ctx, &s, t); err != nil {
+		return "", given, err
 	}
 	if e.Kind != KindDuty {
 		may, err := b.Memory.Judges(ctx, t.Workspace, scopeOf(t.Channel))

@@ -120,7 +120,7 @@ func (f *faces) show(ctx context.Context, base Post) {
 		}
 	}
 	status(0)
-	if base.Thread == "" && base.ChannelKind != ChannelDirect {
+	if f.turn.run() != "" || base.Thread == "" && base.ChannelKind != ChannelDirect {
 		return // a duty's run posts one message of its own; progress would be noise
 	}
 	wait := time.NewTimer(f.loop.Faces.ProgressAfter)

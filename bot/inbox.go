@@ -177,7 +177,17 @@ func (b *Inbox) store(tx *migrations.Tx, e Event) (bool, error) {
 
 // add stores a message or a stop.
 func (b *Inbox) add(tx *migrations.Tx, e Event) (bool, error) {
-	fresh, err := insert(tx, e, "new")
+	state := "new"
+	if e.Kind == KindStop {
+		runs, err := b.stopRuns(tx, e)
+		if err != nil {
+			return false, err
+		}
+		if runs {
+			state = "done"
+		}
+	}
+	fresh, err := insert(tx, e, state)
 	if err != nil || !fresh {
 		return false, err
 	}
@@ -186,6 +196,9 @@ func (b *Inbox) add(tx *migrations.Tx, e Event) (bool, error) {
 	}
 	if err := b.o.Observe(tx, e); err != nil {
 		return false, fmt.Errorf("observe: %w", err)
+	}
+	if state != "new" {
+		return true, nil // the runs in this thread answer it
 	}
 	if err := wakeThread(tx, e); err != nil {
 		return false, err

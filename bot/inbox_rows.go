@@ -13,7 +13,12 @@ import (
 // unknownUser stands for whoever deleted a message that Slack does not describe.
 const unknownUser = "unknown"
 
-func (e Event) threadKey() string { return ThreadKey(e.Workspace, e.Channel, e.Thread) }
+func (e Event) threadKey() string {
+	if e.Run != "" {
+		return RunKey(e.Workspace, e.Run)
+	}
+	return ThreadKey(e.Workspace, e.Channel, e.Thread)
+}
 
 // insert stores e once; false means that it was there before.
 func insert(tx *migrations.Tx, e Event, state string) (bool, error) {
@@ -49,7 +54,7 @@ func joinThread(tx *migrations.Tx, e Event) error {
 }
 
 func wakeThread(tx *migrations.Tx, e Event) error {
-	if err := task.Wake(tx, task.Waking{Workspace: e.Workspace, Kind: taskThread, Key: e.threadKey()}); err != nil {
+	if err := wake(tx, e.Workspace, e.threadKey()); err != nil {
 		return fmt.Errorf("wake %s: %w", e.threadKey(), err)
 	}
 	return nil

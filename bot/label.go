@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"deskmate/identity/label"
 	"deskmate/memory"
 	"deskmate/migrations"
+	"deskmate/scheduler"
 )
 
 // label is what went into a turn so far: its messages, what the model was given
@@ -71,6 +73,19 @@ func (l *Loop) heard(ctx context.Context, rows []Row) error {
 				return err
 			}
 			from = label.Join(from, author)
+		} else {
+			from = label.Join(from, e.Label) // of what set it off
+			err := l.DB.Read(ctx, func(tx *migrations.Tx) error {
+				d, err := l.Duties.Working(tx, e.Run)
+				if errors.Is(err, scheduler.ErrNoDuty) {
+					return nil // it has ended, and does nothing more
+				}
+				from = label.Join(from, d.Label)
+				return err
+			})
+			if err != nil {
+				return err
+			}
 		}
 		for _, id := range e.Quotes {
 			quoted, err := l.quoted(ctx, e.Workspace, id)

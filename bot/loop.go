@@ -102,6 +102,9 @@ func (l *Loop) Begin(ctx context.Context, lease *task.Lease, rows []Row) (*Turn,
 	if err != nil {
 		return nil, fmt.Errorf("begin turn of %s: %w", lease.Key, err)
 	}
+	if cause.Run != "" {
+		l.crash("run:working")
+	}
 	l.crash("turn:began")
 	return t, nil
 }
@@ -127,8 +130,18 @@ func (l *Loop) take(tx *migrations.Tx, t *Turn, rows []Row) error {
 func (l *Loop) Run(ctx context.Context, lease *task.Lease, t *Turn) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.Limits.Time, errTime)
 	defer cancel()
+	var err error
+	if t.hold, t.quiet, err = l.mayRun(ctx, t); err != nil {
+		return fmt.Errorf("look whether turn %s may run: %w", t.ID, err)
+	}
 	faces := l.startFaces(ctx, lease, t)
 	defer faces.close()
+	switch {
+	case t.hold != "":
+		return l.finish(ctx, lease, t, faces, nil, TurnFailed, "I did not do this: "+t.hold+".")
+	case t.quiet != "":
+		return l.finish(ctx, lease, t, faces, nil, TurnStopped, t.quiet)
+	}
 
 	for {
 		open := t.openCalls()
@@ -282,7 +295,7 @@ func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, e
 	for i, tool := range tools {
 		defs[i] = ToolDef{Name: tool.Name, Description: tool.Description, Schema: tool.Schema}
 	}
-	resp, err := l.Model.Complete(ctx, Request{Messages: messages, Tools: defs, MaxTokens: l.Limits.Answer, User: opaque(t.Workspace, t.last().User)}, nil)
+	resp, err := l.Model.Complete(ctx, Request{Messages: messages, Tools: defs, MaxTokens: l.answerTokens(t), User: opaque(t.Workspace, t.last().User)}, nil)
 	if err != nil {
 		return Response{}, err
 	}
@@ -327,7 +340,8 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 	if !json.Valid(call.Args) || !strings.HasPrefix(strings.TrimSpace(string(call.Args)), "{") {
 		return l.store(ctx, lease, t, outcomeStep(call, identity.Result{}, badArgument("the arguments are not a JSON object")))
 	}
-	if tool.Gated {
+	refuse := t.refused(tool)
+	if tool.Gated && refuse == "" {
 		r, err := tool.Run(ctx, c)
 		if err != nil && !isOutcome(err) {
 			return err
@@ -357,7 +371,7 @@ func (l *Loop) act(ctx context.Context, lease *task.Lease, t *Turn, call ToolCal
 		Key: c.Key, Workspace: t.Workspace, Turn: t.ID, Cause: e.Key,
 		Requester: e.User, RequesterKind: place.RequesterKind,
 		Channel: t.Channel, ChannelKind: place.ChannelKind, Thread: t.Thread, Target: target, Everyone: everyone,
-		Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Pin: tool.Pin, Host: tool.Host, Credential: tool.Credential, Args: call.Args, Owner: e.Kind == KindDuty, Duty: e.Duty, Others: t.others(e.User), Label: t.label(),
+		Refuse: refuse, Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Pin: tool.Pin, Host: tool.Host, Credential: tool.Credential, Args: call.Args, Owner: e.owned(), Duty: e.Duty, Others: t.others(e.User), Label: t.label(),
 	}, effect)
 	if stored {
 		return nil
@@ -436,6 +450,9 @@ func (l *Loop) exceeded(t *Turn) string {
 	if n := t.modelCalls(); n >= l.Limits.Steps {
 		return fmt.Sprintf("I stopped after %d steps without getting to the end. %s", n, t.didSoFar())
 	}
+	if used := int64(t.Usage.Input + t.Usage.Output); t.duty.RunTokens > 0 && used >= t.duty.RunTokens {
+		return fmt.Sprintf("I stopped because this run used %d tokens, and its duty allows %d for one. %s", used, t.duty.RunTokens, t.didSoFar())
+	}
 	if used := t.Usage.Input + t.Usage.Output; used >= l.Limits.Tokens {
 		return fmt.Sprintf("I stopped because this request used %d tokens, and %d is the limit for one. %s", used, l.Limits.Tokens, t.didSoFar())
 	}
@@ -463,10 +480,11 @@ func (l *Loop) finish(ctx context.Context, lease *task.Lease, t *Turn, f *faces,
 	answer := why
 	if resp != nil {
 		answer = strings.TrimSpace(resp.Text)
-		if answer == "" && t.addressed() {
+		t.closing = resp
+		if answer == "" && t.addressed() && t.run() == "" {
 			answer = "I have nothing to say to that: my model gave an empty answer. Ask me in other words, or ask what I can do here."
 			state, why = TurnFailed, "empty answer"
-		} else if state == TurnDone {
+		} else if state == TurnDone && answer != "" {
 			answer += t.sources(resp)
 		}
 	}
@@ -490,18 +508,31 @@ func (l *Loop) finish(ctx context.Context, lease *task.Lease, t *Turn, f *faces,
 	if err != nil {
 		return fmt.Errorf("finish turn %s: %w", t.ID, err)
 	}
+	if t.run() != "" {
+		l.crash("run:ended")
+	}
 	l.crash("turn:replied")
 	return nil
 }
 
 // close writes the end of a turn into tx: reply step, owed post, state, inbox.
 func (l *Loop) close(tx *migrations.Tx, t *Turn, n int, state, why, answer string) error {
+	var err error
+	posts := func(p Post) []Post { return []Post{p} }
+	if t.run() != "" {
+		if answer, err = l.endRun(tx, t, state, why, answer); err != nil {
+			return err
+		}
+		posts = func(p Post) []Post { return l.runReply(t, state, p) }
+	}
 	if err := t.addAt(tx, n, Step{Kind: stepReply, Reply: answer}); err != nil {
 		return err
 	}
 	if answer != "" {
-		if err := l.Outbox.Queue(tx, l.reply(t, answer)); err != nil {
-			return err
+		for _, p := range posts(l.reply(t, answer)) {
+			if err := l.Outbox.Queue(tx, p); err != nil {
+				return err
+			}
 		}
 	}
 	if err := t.end(tx, state, why); err != nil {
@@ -509,11 +540,6 @@ func (l *Loop) close(tx *migrations.Tx, t *Turn, n int, state, why, answer strin
 	}
 	if err := l.Gate.Approvals.Withdraw(tx, t.Workspace, t.ID, "system", "the work that it was for has ended"); err != nil {
 		return err
-	}
-	if run := t.run(); run != "" {
-		if err := l.Duties.Ended(tx, run, t.ID, why); err != nil {
-			return err
-		}
 	}
 	return l.Inbox.Done(tx, t.ID)
 }
@@ -560,6 +586,11 @@ func (l *Loop) Stop(ctx context.Context, lease *task.Lease, t *Turn, rows []Row,
 		}
 		if n := len(rows); n > 0 && rows[n-1].Event.Kind == KindDelete {
 			answer = "" // the request is gone, and with it the place to answer
+		}
+		if by == system {
+			answer = "" // told by the run after it
+		} else if n := len(rows); n > 0 {
+			t.answerIn = rows[n-1].Event.Thread
 		}
 		return l.close(tx, t, len(t.Steps)+len(rows), TurnStopped, "stopped by "+by, answer)
 	})

@@ -225,7 +225,7 @@ func (l *Loop) Approved(tx *migrations.Tx, a identity.Approval) error {
 	if err != nil {
 		return fmt.Errorf("find turn %s: %w", a.Turn, err)
 	}
-	return task.Wake(tx, task.Waking{Workspace: a.Workspace, Kind: TaskThread, Key: thread})
+	return wake(tx, a.Workspace, thread)
 }
 
 // Voted is told of a yes after which more are needed.

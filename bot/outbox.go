@@ -30,6 +30,8 @@ type OutboxOptions struct {
 	// Failed is told of a post that could not be delivered anywhere.
 	Failed func(ctx context.Context, p Post, reason string)
 	Crash  func(point string) // named crash points
+	// Reported is told where the result of a run is, in the transaction that knows it.
+	Reported func(tx *migrations.Tx, run, channel, ts string) error
 	// Home is the address of this workspace's Slack, LinkHosts are hosts that links
 	// may lead to whatever went into a text.
 	Home      string
@@ -55,6 +57,9 @@ func NewOutbox(o OutboxOptions) *Outbox {
 	}
 	if o.Failed == nil {
 		o.Failed = func(context.Context, Post, string) {}
+	}
+	if o.Reported == nil {
+		o.Reported = func(*migrations.Tx, string, string, string) error { return nil }
 	}
 	if o.Crash == nil {
 		o.Crash = func(string) {}
@@ -102,6 +107,9 @@ func (o *Outbox) parts(p Post) []part {
 		if i > 0 {
 			one.Card = nil
 			one.Key = fmt.Sprintf("%s#%d", p.Key, i+1)
+			if one.Run = ""; p.Run != "" && p.Thread == "" && p.Under == "" && p.ChannelKind != ChannelDirect {
+				one.Under = p.Key // one root for each run
+			}
 			if p.Update != "" {
 				one.Update = ""
 				one.Thread = first(p.Thread, p.Update)

@@ -118,6 +118,14 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (ts string,
 			return "", err
 		}
 	}
+	if p.Under != "" {
+		var failed *identity.FailedError
+		if p.Thread, err = o.sentTS(ctx, p.Under); errors.As(err, &failed) {
+			p.Thread = "" // the root was not taken: said by itself rather than not at all
+		} else if err != nil {
+			return "", err
+		}
+	}
 	action := o.action(ctx, p.Post, p.Mrkdwn)
 	ready := func(ctx context.Context) error {
 		if from != nil {
@@ -139,6 +147,9 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (ts string,
 				}
 			} else {
 				r.Ref, err = o.send.post(ctx, channel, p.Thread, p.Key, p.Mrkdwn, p.Card, ready)
+			}
+			if p.Run != "" {
+				o.o.Crash("run:reported")
 			}
 			o.o.Crash("outbox:sent")
 			return r, outcome(err)
@@ -162,6 +173,11 @@ func (o *Outbox) deliver(ctx context.Context, p part, from *sending) (ts string,
 					return err
 				}
 				if err := o.settle(tx, from.row, r, err); err != nil {
+					return err
+				}
+			}
+			if err == nil && p.Run != "" {
+				if err := o.o.Reported(tx, p.Run, channel, r.Ref); err != nil {
 					return err
 				}
 			}

@@ -97,7 +97,7 @@ func (c Connections) whole() Tool {
 // of connections.
 func (l *Loop) offered(ctx context.Context, t *Turn) ([]Tool, error) {
 	if l.Connections.Manager == nil {
-		return l.Tools, nil
+		return t.permitted(l.Tools), nil
 	}
 	e := t.last()
 	place, err := l.place(ctx, t, e)
@@ -106,10 +106,10 @@ func (l *Loop) offered(ctx context.Context, t *Turn) ([]Tool, error) {
 	}
 	more, err := l.Connections.tools(ctx, identity.Action{
 		Workspace: t.Workspace, Requester: e.User, RequesterKind: place.RequesterKind, Channel: t.Channel, ChannelKind: place.ChannelKind,
-		Thread: t.Thread, Owner: e.Kind == KindDuty,
+		Thread: t.Thread, Owner: e.owned(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return append(slices.Clone(l.Tools), more...), nil
+	return t.permitted(append(slices.Clone(l.Tools), more...)), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"deskmate/identity"
 	"deskmate/migrations"
+	"deskmate/scheduler"
 )
 
 // States of a turn, the words of the turns table's state column.
@@ -48,6 +49,13 @@ type Turn struct {
 	StartedAt  time.Time
 	EndedAt    time.Time
 	Steps      []Step
+
+	// Of a run of a duty, while it is worked.
+	duty     scheduler.Duty // as it was when this process took the turn up
+	hold     string         // why it must not be worked, until somebody decides about the duty
+	quiet    string         // why it need not be
+	closing  *Response      // the model's last answer, which ends the turn
+	answerIn string         // thread in which a stop is answered
 }
 
 // Step is one recorded piece of a turn; exactly one of the pointers is set, by Kind.

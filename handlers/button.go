@@ -19,6 +19,7 @@ type Buttons struct {
 	Home      *Home
 	Shortcuts *Shortcuts
 	Notes     *Notes
+	Duties    *Duties
 }
 
 // Handle makes a press durable. What is not a button of ours is nothing.
@@ -32,6 +33,8 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 		return h.Reviews.press(ctx, a)
 	case bot.ButtonUndoNote, bot.ButtonReplaceNote, bot.ButtonBothNotes, bot.ButtonDropNote:
 		return h.Notes.press(ctx, a)
+	case bot.ButtonDutyResume, bot.ButtonDutyHand, bot.ButtonDutyDelete:
+		return h.Duties.press(ctx, a)
 	case bot.ButtonReason:
 		return h.Approvals.openReason(ctx, a)
 	case bot.ButtonArgs:

@@ -126,8 +126,11 @@ func (h *Threads) opening(ctx context.Context, lease *task.Lease, rows []bot.Row
 			if r.Event.Kind == bot.KindMessage || r.Event.Kind == bot.KindDuty {
 				waiting++
 			}
+			if err := h.Loop.Dropped(tx, r.Event, rows[max(stop, 0)].Event.User); err != nil {
+				return err
+			}
 		}
-		if stop >= 0 {
+		if stop >= 0 && (rows[stop].Event.Run == "" || waiting > 0 && rows[stop].Event.Thread != "") {
 			word := "Nothing is under way in this thread, so there was nothing to stop."
 			if waiting > 0 {
 				word = "Stopped before I began. Nothing was changed."

@@ -58,6 +58,7 @@ type Action struct {
 	Label         label.Label // of the text that it follows from
 	Duty          string      // id of the duty that causes it
 	Owner         bool        // the requester owns the duty that causes it
+	Refuse        string      // why whoever makes the action knows that it must not be done; it is denied and recorded
 	// Call and CallArgs are key and arguments of the whole call, where it is done by
 	// several actions: an approval is for the call. Empty: Key and Args.
 	Call     string

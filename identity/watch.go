@@ -18,6 +18,9 @@ const byMonitor = "monitor"
 // judge decides by the rules, and then by what the monitor makes of the action,
 // which can only be graver. final means that the turn should end.
 func (g *Gate) judge(ctx context.Context, a Action) (d Decision, final bool, err error) {
+	if a.Refuse != "" {
+		return deny("duty", a.Refuse), false, nil
+	}
 	if d, err = g.decide(ctx, a); err == nil {
 		d, err = g.flow(ctx, a, d)
 	}

@@ -17,6 +17,9 @@ type calendars struct {
 
 // of is the calendar of s.
 func (k *calendars) of(s Schedule) (calendar, error) {
+	if s.Cron == "" {
+		return s.calendar() // it is asked for once
+	}
 	key := s
 	for _, t := range []*time.Time{&key.At, &key.From, &key.Until} {
 		*t = t.Round(0).UTC() // equal instants are equal keys

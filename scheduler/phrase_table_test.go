@@ -30,7 +30,7 @@ type sentence struct {
 	Next  []time.Time `json:"next"`
 }
 
-func sentences(t *testing.T) (all []sentence) {
+func tableOf(t *testing.T) (all []sentence) {
 	t.Helper()
 	raw, err := os.ReadFile("testdata/phrases.json")
 	if err != nil {
@@ -94,7 +94,7 @@ func (c sentence) want(t *testing.T) Schedule {
 
 func TestTableOfSentences(t *testing.T) {
 	t.Parallel()
-	all := sentences(t)
+	all := tableOf(t)
 	if len(all) < 120 {
 		t.Errorf("the table has %d sentences, want at least 120", len(all))
 	}
@@ -129,7 +129,7 @@ func TestTimesOfTheTableAreWalked(t *testing.T) {
 		far  bool
 	}
 	walks := map[walk][]sentence{}
-	for _, c := range sentences(t) {
+	for _, c := range tableOf(t) {
 		every, interval := strings.CutPrefix(c.Cron, "@every ")
 		switch {
 		case c.Asks+c.Refuses != "":
@@ -179,7 +179,7 @@ func TestTimesOfTheTableAreWalked(t *testing.T) {
 // What is said back, of a schedule that was understood, is understood the same.
 func TestWordsOfAScheduleAreUnderstood(t *testing.T) {
 	t.Parallel()
-	for _, c := range sentences(t) {
+	for _, c := range tableOf(t) {
 		if c.Cron == "" {
 			continue
 		}

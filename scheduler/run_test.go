@@ -94,7 +94,7 @@ func (w *world) create(cron, catchUp string) Duty {
 func (w *world) runner(owner string, db *migrations.DB, s *Scheduler) (settle func()) {
 	w.t.Helper()
 	r := task.NewRunner(db, task.Options{Owner: owner, Poll: 10 * time.Millisecond, Backoff: func(int64) time.Duration { return 0 }})
-	r.Handle(TaskDuty, 8, s.Handle)
+	r.HandleMany(TaskDuty, 64, s.HandleMany)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -140,6 +140,24 @@ func (w *world) take() (runs []Run) {
 	}
 }
 
+// end ends runs well.
+func (w *world) end(runs ...Run) {
+	w.t.Helper()
+	for _, r := range runs {
+		if _, err := w.ended(Ending{Run: r.ID, Turn: "t_" + r.ID, State: RunDone}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) ended(e Ending) (after After, err error) {
+	err = w.db.Write(context.Background(), func(tx *migrations.Tx) error {
+		after, err = w.s.Ended(tx, e)
+		return err
+	})
+	return after, err
+}
+
 func TestADutyRunsOnceForEachDueTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -160,6 +178,7 @@ func TestADutyRunsOnceForEachDueTime(t *testing.T) {
 		if len(got) != 1 || !got[0].DueAt.Equal(want) || got[0].Missed != 0 {
 			t.Fatalf("due at %v: ran %+v; want one run for it", want, got)
 		}
+		w.end(got...)
 		want = d.Schedule.Next(want)
 	}
 	// The clock goes back a day and forward again: nothing runs twice.
@@ -392,7 +411,11 @@ func TestHistory(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := <-w.fired
-		if err := w.db.Write(ctx, func(tx *migrations.Tx) error { return w.s.Ended(tx, r.ID, turn, failed) }); err != nil {
+		end := Ending{Run: r.ID, Turn: turn, State: RunDone, Tokens: 120, Cost: 34}
+		if failed != "" {
+			end.State, end.Why = RunFailed, failed
+		}
+		if _, err := w.ended(end); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -401,7 +424,7 @@ func TestHistory(t *testing.T) {
 		t.Fatalf("runs %+v, %v; want 2", runs, err)
 	}
 	for _, r := range runs {
-		want := Run{ID: r.ID, Duty: d.ID, DueAt: r.DueAt, State: RunDone, Turn: r.Turn, Begun: r.Begun, Ended: r.Ended}
+		want := Run{ID: r.ID, Duty: d.ID, DueAt: r.DueAt, State: RunDone, Turn: r.Turn, AskedBy: "U0ADA", Tries: 1, Tokens: 120, Cost: 34, Begun: r.Begun, Ended: r.Ended}
 		if r.Turn == "t_ill" {
 			want.State, want.Error = RunFailed, "the model did not answer"
 		}

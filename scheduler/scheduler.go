@@ -51,19 +51,27 @@ var ErrNoDuty = errors.New("there is no such duty")
 
 // Run is one occurrence of a duty.
 type Run struct {
-	ID     string    `json:"id"`
-	Duty   string    `json:"duty"`
-	DueAt  time.Time `json:"due_at"`
-	Missed int64     `json:"missed,omitempty"` // earlier due times that it stands for
-	State  string    `json:"state"`
-	Turn   string    `json:"turn,omitempty"`
-	Error  string    `json:"error,omitempty"`  // why it failed, was skipped or stopped
-	Quiet  bool      `json:"quiet,omitempty"`  // there was nothing to report
-	Cause  string    `json:"cause,omitempty"`  // what set it off beside the clock, as JSON
-	Tokens int64     `json:"tokens,omitempty"` // of models
-	Cost   int64     `json:"cost,omitempty"`   // in millionths
-	Begun  time.Time `json:"begun_at"`         // when it was recorded
-	Ended  time.Time `json:"ended_at"`
+	ID        string    `json:"id"`
+	Duty      string    `json:"duty"`
+	DueAt     time.Time `json:"due_at"`
+	Missed    int64     `json:"missed,omitempty"` // earlier due times that it stands for
+	State     string    `json:"state"`
+	Turn      string    `json:"turn,omitempty"`
+	Error     string    `json:"error,omitempty"`     // why it failed, was skipped or stopped
+	Quiet     bool      `json:"quiet,omitempty"`     // there was nothing to report
+	Cause     string    `json:"cause,omitempty"`     // what set it off beside the clock, as JSON
+	AskedBy   string    `json:"asked_by,omitempty"`  // who asked for it beside the schedule
+	Dry       bool      `json:"dry,omitempty"`       // it only says what it would do, to who asked
+	Note      string    `json:"note,omitempty"`      // what is told with its result: what it stands for, why it is late
+	NotBefore time.Time `json:"not_before,omitzero"` // of one that waits for a time
+	Tries     int64     `json:"tries,omitempty"`     // how often it was handed on
+	StoodBy   string    `json:"stood_by,omitempty"`  // id of the run that stands for it
+	Channel   string    `json:"said_in,omitempty"`   // where its result is: channel and
+	TS        string    `json:"said_at,omitempty"`   // ts of the message, "" where nothing was said
+	Tokens    int64     `json:"tokens,omitempty"`    // of models
+	Cost      int64     `json:"cost,omitempty"`      // in millionths
+	Begun     time.Time `json:"begun_at"`            // when it was recorded
+	Ended     time.Time `json:"ended_at"`
 }
 
 // Fire hands a run to those who do the work, in the transaction that records it.
@@ -71,15 +79,39 @@ type Fire func(tx *migrations.Tx, d Duty, r Run) error
 
 // Scheduler keeps the duties of all workspaces in one store.
 type Scheduler struct {
+	// Stop ends a run that is at work, in favour of the next. Nil: it is waited for.
+	Stop func(tx *migrations.Tx, d Duty, r Run) error
+	// Tell has people told what became of a duty. Nil: nobody is.
+	Tell func(tx *migrations.Tx, d Duty, n News) error
+	// Crash is called at the named points duty:advanced, run:fired and run:ended; nil
+	// in production.
+	Crash func(point string)
+
 	db     *migrations.DB
 	ledger *ledger.Ledger
 	fire   Fire
+
+	calendars calendars
+}
+
+// Kinds of News.
+const (
+	NewsFailed = "failed" // a run failed; Run says why
+	NewsHeld   = "held"   // it was paused, and somebody has to decide
+	NewsEnded  = "ended"  // it has come to the end that it was given
+)
+
+// News is something about a duty that people should know.
+type News struct {
+	Kind string
+	Run  Run    // the one that it comes from, if any
+	Text string // a sentence or two, Markdown
 }
 
 // New returns the scheduler of db. fire may be nil where duties are only looked
 // after, not run.
 func New(db *migrations.DB, l *ledger.Ledger, fire Fire) *Scheduler {
-	return &Scheduler{db, l, fire}
+	return &Scheduler{db: db, ledger: l, fire: fire, Crash: func(string) {}}
 }
 
 // Create makes a duty. A request that has made one already gets that one.
@@ -210,13 +242,17 @@ func resume(tx *migrations.Tx, d *Duty) error {
 			return errors.New("it would not be due any more")
 		}
 	}
-	return nil
+	return wakeAt(tx, *d, tx.Now()) // a run that waits may begin
 }
 
 // Delete ends a duty for good. Its history stays.
 func (s *Scheduler) Delete(ctx context.Context, id, by string) (Duty, error) {
 	return s.change(ctx, id, by, "deleted", func(tx *migrations.Tx, d *Duty) error {
 		d.State, d.NextAt = StateDeleted, time.Time{}
+		_, err := tx.Exec(`UPDATE runs SET state = 'skipped', error = 'the duty was deleted', ended_at = $1 WHERE duty = $2 AND state = 'waiting'`, migrations.Micros(tx.Now()), d.ID)
+		if err != nil {
+			return fmt.Errorf("close waiting runs: %w", err)
+		}
 		return task.Forget(tx, dutyKey(d.ID))
 	})
 }
@@ -335,5 +371,11 @@ func wake(tx *migrations.Tx, d Duty) error {
 	if due.IsZero() || d.State != StateActive && d.State != StatePaused {
 		return nil
 	}
-	return task.Wake(tx, task.Waking{Workspace: d.Workspace, Kind: TaskDuty, Key: dutyKey(d.ID), Due: due})
+	if d.State == StateActive {
+		var err error
+		if due, err = (crowds{}).beginsAt(tx, d, due); err != nil {
+			return err
+		}
+	}
+	return wakeAt(tx, d, due)
 }

@@ -27,6 +27,10 @@ import (
 	"deskmate/scheduler/task"
 )
 
+// dutiesAtOnce is how many duties that are due are advanced in one transaction: few
+// enough that nobody who asks something waits long behind it.
+const dutiesAtOnce = 32
+
 // Store is what every command that works on a store needs.
 type Store struct {
 	DB          *migrations.DB
@@ -238,7 +242,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, Keeps: a.keeps, KindOf: a.people.ChannelKind, Crash: o.Crash})
 	a.outbox = bot.NewOutbox(bot.OutboxOptions{
 		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
-		Home: a.Self.URL, LinkHosts: a.config.LinkHosts,
+		Home: a.Self.URL, LinkHosts: a.config.LinkHosts, Reported: a.Duties.Reported,
 	})
 	box.Outbox = a.outbox
 	a.notices = &bot.Notices{Outbox: a.outbox, Channel: a.config.AdminChannel, Logger: o.Logger}
@@ -248,14 +252,19 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 		Budgets:     a.Budgets,
 		Connections: bot.Connections{Manager: a.Connections, Offers: a.rules.Offers},
 		Context: &bot.ContextBuilder{
-			Agents: a.Agents, Memory: a.Memory, People: a.people, Threads: spoken, Clock: a.DB.Now, Bot: own,
+			Agents: a.Agents, Memory: a.Memory, People: a.people, Threads: spoken, Duties: a.Duties, Clock: a.DB.Now, Bot: own,
 		},
 	}
 	threads := &handlers.Threads{DB: a.DB, Inbox: a.inbox, Loop: a.loop}
 	a.runner = task.NewRunner(a.DB, task.Options{Logger: o.Logger})
 	a.runner.Handle(bot.TaskThread, 64, threads.Handle)
 	a.runner.Handle(bot.TaskOutbox, 32, a.outbox.Handle)
-	a.runner.Handle(scheduler.TaskDuty, 8, a.Duties.Handle)
+	a.runner.Handle(bot.TaskRun, 32, threads.Handle)
+	a.runner.HandleMany(scheduler.TaskDuty, dutiesAtOnce, a.Duties.HandleMany)
+	a.Duties.Stop, a.Duties.Tell = a.inbox.StopRun, (&bot.DutyNews{Outbox: a.outbox}).Tell
+	if o.Crash != nil {
+		a.Duties.Crash = o.Crash
+	}
 
 	gate.Approvals.Roll, gate.Approvals.Ended, gate.Approvals.Voted, gate.Approvals.Remind = a.people, a.loop.Approved, a.loop.Voted, a.loop.Remind
 	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
@@ -287,6 +296,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	erasing := &handlers.Erasing{DB: a.DB, Ledger: a.Ledger, Memory: a.Memory}
 	a.runner.Handle(bot.TaskErase, 1, erasing.Handle)
 	buttons.Notes = &handlers.Notes{DB: a.DB, Notes: box.Notes(), Outbox: a.outbox}
+	buttons.Duties = &handlers.Duties{DB: a.DB, Duties: a.Duties, Outbox: a.outbox, Roll: a.people}
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
 	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look)
 	buttons.Home = a.home(gate)
@@ -326,14 +336,7 @@ func (a *App) limits() bot.Limits {
 
 // fire hands a duty's run to the inbox of the place where its result appears.
 func (a *App) fire(tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
-	said := d.Prompt
-	if r.Missed > 0 {
-		said += fmt.Sprintf("\n(This run also stands for %s that came while I was not running.)", plural(int(r.Missed), "earlier time"))
-	}
-	return a.inbox.QueueDuty(tx, bot.Event{
-		Workspace: d.Workspace, Key: fmt.Sprintf("duty:%s:%s", d.ID, r.ID), Kind: bot.KindDuty, Channel: d.Channel, ChannelKind: d.ChannelKind,
-		User: d.Owner, Text: said, Duty: d.ID, Run: r.ID, At: tx.Now(),
-	})
+	return a.inbox.QueueDuty(tx, bot.RunEvent(d, r, tx.Now()))
 }
 
 // keeps reports whether memory keeps what is not for the agent.

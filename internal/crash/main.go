@@ -26,6 +26,7 @@ import (
 var points = []string{
 	"inbox:committed", "turn:began", "turn:model", "turn:action", "turn:replied",
 	"gate:begin", "gate:intent", "gate:acted", "gate:outcome", "outbox:sending", "outbox:sent",
+	"duty:advanced", "run:fired", "run:working", "run:reported", "run:ended",
 }
 
 func main() {

@@ -36,6 +36,46 @@ func (l *Lease) Guard(tx *migrations.Tx) error {
 	return nil
 }
 
+// GuardAll is Guard for several leases.
+func GuardAll(tx *migrations.Tx, leases []*Lease) error {
+	keys := make([]any, len(leases))
+	for i, l := range leases {
+		keys[i] = l.Key
+	}
+	rows, err := tx.Query(`SELECT key, fence FROM tasks WHERE key IN (`+places(1, len(keys))+`)`, keys...)
+	if err != nil {
+		return fmt.Errorf("check fences: %w", err)
+	}
+	defer rows.Close()
+	fences := make(map[string]int64, len(leases))
+	for rows.Next() {
+		var key string
+		var fence int64
+		if err := rows.Scan(&key, &fence); err != nil {
+			return fmt.Errorf("check fences: %w", err)
+		}
+		fences[key] = fence
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("check fences: %w", err)
+	}
+	for _, l := range leases {
+		if fence, ok := fences[l.Key]; !ok || fence != l.Fence {
+			return fmt.Errorf("task %s: %w", l.Key, ErrFenced)
+		}
+	}
+	return nil
+}
+
+// places are the parameters $first to $last.
+func places(first, last int) string {
+	all := make([]string, 0, last-first+1)
+	for i := first; i <= last; i++ {
+		all = append(all, fmt.Sprintf("$%d", i))
+	}
+	return strings.Join(all, ", ")
+}
+
 // ending is how a run ended.
 type ending struct {
 	again       time.Time // when to run again at the latest; zero: when woken
@@ -48,6 +88,14 @@ type ending struct {
 // wakes since the claim. Only a run that was through has answered the wakes it
 // saw, and a stop that it was told of.
 func finish(ctx context.Context, db *migrations.DB, l *Lease, end ending) error {
+	err := db.Write(ctx, func(tx *migrations.Tx) error { return finishIn(tx, l, end) })
+	if err != nil {
+		return fmt.Errorf("finish task %s: %w", l.Key, err)
+	}
+	return nil
+}
+
+func finishIn(tx *migrations.Tx, l *Lease, end ending) error {
 	through, attempts, text := 1, int64(0), ""
 	switch {
 	case end.failed != nil:
@@ -59,31 +107,25 @@ func finish(ctx context.Context, db *migrations.DB, l *Lease, end ending) error 
 	if end.told {
 		answered = 1
 	}
-	err := db.Write(ctx, func(tx *migrations.Tx) error {
-		res, err := tx.Exec(`UPDATE tasks SET
-				lease_owner = '', lease_until = 0, takeovers = 0, attempts = $1,
-				last_error = CASE WHEN $2 = '' AND $1 > 0 THEN last_error ELSE $2 END,
-				done = CASE WHEN $3 = 1 AND $4 > done THEN $4 ELSE done END,
-				stop = CASE WHEN $3 = 1 AND $5 = 1 THEN 0 WHEN $3 = 0 AND claimed_stop = 1 THEN 1 ELSE stop END,
-				claimed_stop = 0,
-				due_at = CASE WHEN due_at IS NULL OR due_at > $6 THEN $6 ELSE due_at END,
-				updated_at = $7
-			WHERE key = $8 AND fence = $9 AND lease_owner <> ''`,
-			attempts, text, through, l.Seen, answered, nullable(end.again), migrations.Micros(tx.Now()), l.Key, l.Fence)
-		if err != nil {
-			return err
-		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return ErrFenced
-		}
-		return nil
-	})
+	res, err := tx.Exec(`UPDATE tasks SET
+			lease_owner = '', lease_until = 0, takeovers = 0, attempts = $1,
+			last_error = CASE WHEN $2 = '' AND $1 > 0 THEN last_error ELSE $2 END,
+			done = CASE WHEN $3 = 1 AND $4 > done THEN $4 ELSE done END,
+			stop = CASE WHEN $3 = 1 AND $5 = 1 THEN 0 WHEN $3 = 0 AND claimed_stop = 1 THEN 1 ELSE stop END,
+			claimed_stop = 0,
+			due_at = CASE WHEN due_at IS NULL OR due_at > $6 THEN $6 ELSE due_at END,
+			updated_at = $7
+		WHERE key = $8 AND fence = $9 AND lease_owner <> ''`,
+		attempts, text, through, l.Seen, answered, nullable(end.again), migrations.Micros(tx.Now()), l.Key, l.Fence)
 	if err != nil {
-		return fmt.Errorf("finish task %s: %w", l.Key, err)
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return ErrFenced
 	}
 	return nil
 }

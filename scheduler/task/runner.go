@@ -58,6 +58,8 @@ type kind struct {
 	name    string
 	workers int
 	handle  Handler
+	many    ManyHandler   // nil: each key by itself
+	size    int           // how many keys many takes at once, with one worker
 	free    chan struct{} // one token a free worker
 	look    chan struct{}
 }
@@ -235,16 +237,24 @@ func (r *Runner) claimLoop(ctx, work context.Context, k *kind, handlers *sync.Wa
 		if n == 0 {
 			return
 		}
-		leases, next, err := r.claim(ctx, k, n)
+		most := n
+		if k.many != nil {
+			most = k.size
+		}
+		leases, next, err := r.claim(ctx, k, most)
 		if err != nil && ctx.Err() == nil {
 			// The store cannot be used now; the next look tries again.
 			r.o.Logger.Error().Err(err).Str("kind", k.name).Msg("tasks not claimed")
 		}
-		for range n - len(leases) {
-			k.free <- struct{}{}
-		}
-		for _, l := range leases {
-			r.launch(work, k, l, handlers)
+		if k.many != nil && len(leases) > 0 {
+			r.launchMany(work, k, leases, handlers)
+		} else {
+			for range n - len(leases) {
+				k.free <- struct{}{}
+			}
+			for _, l := range leases {
+				r.launch(work, k, l, handlers)
+			}
 		}
 		if len(leases) > 0 {
 			poke(k.look) // for more, or for the time of the next
