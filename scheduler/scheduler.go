@@ -74,12 +74,15 @@ type Scheduler struct {
 	db     *migrations.DB
 	ledger *ledger.Ledger
 	fire   Fire
+
+	watched  watched
+	patterns patterns
 }
 
 // New returns the scheduler of db. fire may be nil where duties are only looked
 // after, not run.
 func New(db *migrations.DB, l *ledger.Ledger, fire Fire) *Scheduler {
-	return &Scheduler{db, l, fire}
+	return &Scheduler{db: db, ledger: l, fire: fire}
 }
 
 // Create makes a duty. A request that has made one already gets that one.
@@ -124,6 +127,7 @@ func (s *Scheduler) CreateTx(tx *migrations.Tx, n NewDuty) (Duty, error) {
 	if err := s.record(tx, d, "duty.created", d.CreatedBy, fields); err != nil {
 		return Duty{}, err
 	}
+	tx.AfterCommit(s.watched.forget)
 	return d, wake(tx, d)
 }
 
@@ -293,6 +297,7 @@ func (s *Scheduler) changeTx(tx *migrations.Tx, id, by, what string, fields map[
 	if reflect.DeepEqual(d, was) {
 		return d, nil
 	}
+	tx.AfterCommit(s.watched.forget)
 	if err := save(tx, d); err != nil {
 		return Duty{}, err
 	}
