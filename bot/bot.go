@@ -23,6 +23,10 @@ const (
 	KindDelete  = "delete"  // an earlier message is gone
 	KindStop    = "stop"    // "stop" in a thread: ends the work there
 	KindDuty    = "duty"    // a run of a duty is due
+
+	// What only watches hear. It is never a request and is not kept.
+	KindProgram  = "program"  // a message of another program, or its new text
+	KindReaction = "reaction" // somebody reacted to a message with an emoji
 )
 
 // Kinds of channel, after Slack's channel types; shared is any channel of a
@@ -56,7 +60,10 @@ type Event struct {
 	Duty        string    `json:"duty,omitempty"`     // duty id, for KindDuty
 	Run         string    `json:"run,omitempty"`      // run id, for KindDuty
 	At          time.Time `json:"at"`
-	// Label is what went into it, once a turn has taken it.
+	Reaction    string    `json:"reaction,omitempty"` // name of the emoji, for KindReaction
+	Author      string    `json:"author,omitempty"`   // who wrote what was reacted to, for KindReaction
+	// Label is what went into it, once a turn has taken it; of a duty's run, what
+	// went into what set it off.
 	Label label.Label `json:"label,omitzero"`
 }
 

@@ -71,6 +71,8 @@ func (l *Loop) heard(ctx context.Context, rows []Row) error {
 				return err
 			}
 			from = label.Join(from, author)
+		} else {
+			from = label.Join(from, e.Label) // of what set it off
 		}
 		e.Label = from
 	}

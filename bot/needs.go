@@ -25,6 +25,7 @@ var Scopes = []Scope{
 	{"metadata.message:read", []string{"conversations.history", "conversations.replies"}, "it cannot tell, after a failure, whether a post went out, and asks a person instead"},
 	{"mpim:history", []string{"conversations.history", "conversations.replies"}, "it does not hear group direct messages"},
 	{"mpim:read", []string{"conversations.info", "conversations.list"}, "it does not know its group direct messages"},
+	{"reactions:read", nil, "a watch for a reaction is never set off"},
 	{"reactions:write", []string{"reactions.add"}, "it cannot react with an emoji"},
 	{"usergroups:read", []string{"usergroups.list", "usergroups.users.list"}, "grants and approvals that name a user group hold for nobody"},
 	{"users:read", []string{"users.info", "users.list"}, "it does not know people's names, time zones and kinds, so that it treats everyone as an outsider and takes no decision or command from anybody"},

@@ -21,7 +21,8 @@ type Said struct {
 	EditedTS string // of its last edit, "" for none
 	Key      string // post key, for the agent's own messages
 
-	turn string // that said it, where memory knows it
+	turn        string // that said it, where memory knows it
+	attachments []attachment
 }
 
 // pageSize is what Slack advises for one page of messages.
@@ -116,7 +117,7 @@ func (r *Reader) history(ctx context.Context, channel, oldest string, most int) 
 func toSaid(m slack.Message) Said {
 	s := Said{
 		TS: m.Timestamp, Thread: m.ThreadTimestamp, User: first(m.User, m.BotID), Team: m.Team, Text: clean(m.Text),
-		BotID: m.BotID, Subtype: m.SubType,
+		BotID: m.BotID, Subtype: m.SubType, attachments: attached(m.Attachments),
 	}
 	if m.Edited != nil {
 		s.EditedTS = m.Edited.Timestamp

@@ -63,6 +63,7 @@ func (b Toolbox) Tools() []Tool {
 	}
 	add("memory", memoryTools(b.Memory, b.Reader, b.People, b.Threads))
 	add("duties", dutyTools(b.Duties, b.People, b.Clock))
+	add("duties", watchTools(b))
 	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))
 	return all

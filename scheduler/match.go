@@ -44,12 +44,13 @@ const (
 // information, whoever wrote it, and never an instruction.
 type Cause struct {
 	Kind      string      `json:"kind"`
-	Who       string      `json:"who,omitempty"` // user or bot id of who wrote or reacted
+	Who       string      `json:"who,omitempty"`  // user or bot id of who wrote or reacted
+	Name      string      `json:"name,omitempty"` // of them, as people see it
 	Channel   string      `json:"channel,omitempty"`
 	TS        string      `json:"ts,omitempty"`
 	Permalink string      `json:"permalink,omitempty"`
 	Reaction  string      `json:"reaction,omitempty"`
-	Text      string      `json:"text,omitempty"` // bounded; Cut says that there was more
+	Text      string      `json:"text,omitempty"` // as Slack sends it, escaped; bounded, Cut says that there was more
 	Cut       bool        `json:"cut,omitempty"`
 	Label     label.Label `json:"label,omitzero"`
 	At        time.Time   `json:"at"`

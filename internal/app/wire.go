@@ -234,12 +234,13 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	watch.Raise, watch.Logger = gate.Raise, o.Logger
 	gate.Monitor = monitor.New(a.DB, a.Ledger, watch)
 	a.gate = gate
-	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, Keeps: a.keeps, KindOf: a.people.ChannelKind, Crash: o.Crash})
+	watcher := &bot.Watcher{DB: a.DB, Duties: a.Duties, Ledger: a.Ledger, People: a.people, Reader: reader, Memory: a.Memory, Threads: spoken, Model: model, Budgets: a.Budgets, Home: a.Self.URL, Logger: o.Logger}
+	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, Keeps: a.keeps, Watch: watcher.Watch, KindOf: a.people.ChannelKind, Crash: o.Crash})
 	a.outbox = bot.NewOutbox(bot.OutboxOptions{
 		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
 		Home: a.Self.URL, LinkHosts: a.config.LinkHosts,
 	})
-	box.Outbox = a.outbox
+	box.Outbox, watcher.Outbox = a.outbox, a.outbox
 	a.notices = &bot.Notices{Outbox: a.outbox, Channel: a.config.AdminChannel, Logger: o.Logger}
 	a.loop = &bot.Loop{
 		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
@@ -306,9 +307,16 @@ func (a *App) fire(tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
 	if r.Missed > 0 {
 		said += fmt.Sprintf("\n(This run also stands for %s that came while I was not running.)", plural(int(r.Missed), "earlier time"))
 	}
+	cause, has, err := scheduler.ReadCause(r.Cause)
+	if err != nil {
+		return err
+	}
+	if has {
+		said = bot.RunText(said, cause)
+	}
 	return a.inbox.QueueDuty(tx, bot.Event{
 		Workspace: d.Workspace, Key: fmt.Sprintf("duty:%s:%s", d.ID, r.ID), Kind: bot.KindDuty, Channel: d.Channel, ChannelKind: d.ChannelKind,
-		User: d.Owner, Text: said, Duty: d.ID, Run: r.ID, At: tx.Now(),
+		User: d.Owner, Text: said, Duty: d.ID, Run: r.ID, At: tx.Now(), Label: cause.Label,
 	})
 }
 
