@@ -47,6 +47,8 @@ type stage struct {
 	// channel and thread of what was said last at the root of a channel, and the ts
 	// of what was said last.
 	channel, thread, said string
+	call                  *http.Request // of a webhook, the last
+	called                []byte
 	whispers              int // answers that the person had when the last command was typed
 }
 
@@ -89,7 +91,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"leaked": leaked, "webfar": webfar, "prompt": prompt, "connect": connect, "called": called,
 		"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
-		"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "tamper": tamper, "alert": alert, "react": react, "hears": hears, "answers": answers, "until": until,
+		"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "tamper": tamper, "alert": alert, "hook": hook, "hookof": hookof, "react": react, "hears": hears, "answers": answers, "until": until,
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
+	"deskmate/identity/label"
 	"deskmate/scheduler"
 )
 
@@ -65,7 +67,7 @@ const (
 
 var (
 	inBrackets = regexp.MustCompile(` \(<@[UW][A-Z0-9]+>\)`)
-	showsCause = regexp.MustCompile(`(?is)^(?:summari[sz]e|sum\s+up|recap|tell|let|notify|ping|alert|inform|warn|dm|message|show|report|post|forward|repeat|copy|quote|share|list|announce|link|send)\b(?:\s+(?:me|us|it|this|that|them|here|know|to|about|a|an|the|summary|of|in|this\s+channel|everyone|everybody|team|so|message|link|<@[UW][A-Z0-9]+>|@\S+))*[.! ]*$`)
+	showsCause = regexp.MustCompile(`(?is)^(?:summari[sz]e|sum\s+up|recap|tell|let|notify|ping|alert|inform|warn|dm|message|show|report|post|forward|repeat|copy|quote|share|list|announce|link|send)s?\b(?:\s+(?:what|is|was|sent|its|payload|received|me|us|it|this|that|them|here|know|to|about|a|an|the|summary|of|in|this\s+channel|everyone|everybody|team|so|message|link|<@[UW][A-Z0-9]+>|@\S+))*[.! ]*$`)
 )
 
 // setOff answers a run that something set off: what it was, under the text of the
@@ -95,3 +97,9 @@ func (a ask) setOff() (intent, bool) {
 }
 
 var personMention = regexp.MustCompile(`<@[UW][A-Z0-9]+>`)
+
+// HookCause is what a webhook of a duty was sent: words that nobody here answers for.
+func HookCause(duty string, body []byte, at time.Time) scheduler.Cause {
+	name := "webhook:" + duty
+	return scheduler.Cause{Kind: scheduler.CauseWebhook, Who: name, Text: escape(clean(string(body))), At: at, Label: label.From("tool", name)}
+}

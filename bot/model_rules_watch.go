@@ -27,6 +27,9 @@ var (
 	hookForm   = regexp.MustCompile(`(?is)^(?:(?:make|create|open|add|set\s+up|give\s+(?:me|us)|i\s+need|we\s+need)\s+(?:an?\s+|the\s+)?(?:web\s?hook|incoming\s+web\s?hook)(?:\s+url)?(?:\s+(?:here|for\s+this\s+channel))?(?:\s+(?:that|which|to|and|so\s+that\s+you)\s+|\s*[:,]\s*)|` + wWhen + `\s+(?:the|a|your|my|our|its)\s+(?:web\s?hook|hook|url)\s+is\s+called` + wThen + `|` + wWhen + `\s+(?:some(?:one|body)|something)\s+calls\s+(?:the|a|your)\s+(?:web\s?hook|hook|url)` + wThen + `)(.+)$`)
 )
 
+// thirdPerson is a word of doing as it stands after "that".
+var thirdPerson = regexp.MustCompile(`(?i)^(post|say|tell|remind|ask|ping|send|write|summari[sz]e|check|read|list|dm|message|announce|share|report|give|show|call|run|warn)s\b`)
+
 // watching is "when someone posts a stack trace in #alerts, summarise it here" and
 // its kin.
 func (a ask) watching() (intent, bool) {
@@ -84,5 +87,9 @@ func (a ask) hooking() (intent, bool) {
 	if m == nil {
 		return intent{}, false
 	}
-	return does(use(ToolWebhook, "what", strings.TrimSpace(m[1])), asTold)
+	what := strings.TrimSpace(m[1])
+	if v := thirdPerson.FindStringSubmatch(what); v != nil { // "that posts it" is the order to post it
+		what = v[1] + what[len(v[0]):]
+	}
+	return does(use(ToolWebhook, "what", what), asTold)
 }

@@ -27,7 +27,7 @@ func TestRulesUnderstandWatches(t *testing.T) {
 		"Please follow up on this thread until it's done":                       `duty_follow {}`,
 		"keep an eye on this thread":                                            `duty_follow {}`,
 		"follow this thread until it is fixed, every day at 9":                  `duty_follow {"when":"every day at 9"}`,
-		"make a webhook that posts what it is sent":                             `duty_webhook {"what":"posts what it is sent"}`,
+		"make a webhook that posts what it is sent":                             `duty_webhook {"what":"post what it is sent"}`,
 		"when the webhook is called, summarise it":                              `duty_webhook {"what":"summarise it"}`,
 		"give me a webhook: say that a deploy has begun":                        `duty_webhook {"what":"say that a deploy has begun"}`,
 		"when does the release start?":                                          `recall`,

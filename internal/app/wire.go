@@ -129,6 +129,7 @@ type App struct {
 	socket   *bot.Socket
 	catchup  *bot.Catchup
 	http     *bot.HTTP
+	hooks    *handlers.Webhooks
 	listener net.Listener
 	metrics  *metrics
 	begin    []func(tx *migrations.Tx, workspace string) error // what each start wakes
@@ -281,6 +282,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look)
 	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Sponsors: sponsors, Logger: o.Logger}
 	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle, Command: commands.Handle, Form: forms.Handle}
+	a.hooks = &handlers.Webhooks{DB: a.DB, Duties: a.Duties, Vault: a.Vault, Ledger: a.Ledger, Logger: o.Logger}
 	a.http = bot.NewHTTP(bot.HTTPOptions{SigningSecret: a.config.SigningSecret, Self: self, Sinks: sinks, Logger: o.Logger})
 	if a.config.AppToken == "" {
 		return
