@@ -36,7 +36,7 @@ type Watcher struct {
 
 // Watch finds the duties that e sets off and gives what does so, for
 // InboxOptions.Watch. What is addressed to the agent is a request to it and sets
-// off nothing; what the agent says itself never gets here.
+// off no watch; what the agent says itself never gets here.
 func (w *Watcher) Watch(ctx context.Context, e Event, mine bool) (func(tx *migrations.Tx) error, error) {
 	switch e.Kind {
 	case KindMessage, KindEdit, KindProgram, KindReaction:
@@ -46,7 +46,7 @@ func (w *Watcher) Watch(ctx context.Context, e Event, mine bool) (func(tx *migra
 	ctx, cancel := context.WithTimeout(ctx, kindPatience)
 	defer cancel()
 	var all []func(tx *migrations.Tx) error
-	if !e.Direct && !e.Mention {
+	if !e.Direct {
 		is, err := w.Duties.Watched(ctx, e.Workspace, e.Channel)
 		if err != nil {
 			return nil, err
@@ -97,6 +97,9 @@ func (w *Watcher) hits(ctx context.Context, e Event) ([]func(tx *migrations.Tx) 
 			if settle != nil {
 				all = append(all, settle)
 			}
+			continue
+		}
+		if e.Mention {
 			continue
 		}
 		why, err := w.People.blind(ctx, d.Workspace, d.Trigger.Channel, d.Owner)

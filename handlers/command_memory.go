@@ -34,7 +34,7 @@ func (h *Commands) memory(ctx context.Context, a asking) (string, error) {
 		}
 		said, err := h.note(ctx, p, word, id, strings.TrimSpace(text))
 		return said, refusedByMemory(err)
-	case "learn", "notes", "retention", "hold", "instructions":
+	case "learn", "notes", "follow", "retention", "hold", "instructions":
 		return h.setMemory(ctx, a, p, word, rest)
 	}
 	return "", sorryf("There is no `/deskmate memory %s`. `/deskmate help` lists what there is.", plain(word))
@@ -123,6 +123,9 @@ func rulesOf(s memory.Settings) string {
 	}
 	if s.Off {
 		all = append(all, "I make no notes")
+	}
+	if s.Follow {
+		all = append(all, "I remind people in my threads of what they say they will do")
 	}
 	if s.Days > 0 {
 		all = append(all, fmt.Sprintf("messages are kept for %d days", s.Days))
@@ -236,6 +239,8 @@ func change(s *memory.Settings, word, value string) error {
 		s.Learn = on
 	case "notes":
 		s.Off = !on
+	case "follow":
+		s.Follow = on
 	case "hold":
 		s.Hold = on
 	case "retention":

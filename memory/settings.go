@@ -21,6 +21,7 @@ type Settings struct {
 	Scope        string // workspace, channel:C…, dm:D…
 	Learn        bool   // keep all that is said in the channel, not only the agent's threads
 	Off          bool   // make no notes here
+	Follow       bool   // remind people of what they said they would do
 	Hold         bool   // legal hold: nothing of it is erased
 	Days         int    // that messages are kept, 0: as long as the workspace's, or without end
 	Instructions string // for the agent in this scope
@@ -44,12 +45,12 @@ var (
 	ErrSettings = fmt.Errorf("retention is 0 to %d days, instructions have at most %d characters, and only channels are learned from", MaxDays, MaxInstructions)
 )
 
-const settingsColumns = `s.workspace, s.scope, s.learn, s.off, s.hold, s.retention, s.instructions, s.changed_by, s.changed_at`
+const settingsColumns = `s.workspace, s.scope, s.learn, s.off, s.follow, s.hold, s.retention, s.instructions, s.changed_by, s.changed_at`
 
 func scanSettings(row interface{ Scan(...any) error }) (Settings, error) {
 	var s Settings
 	var at int64
-	err := row.Scan(&s.Workspace, &s.Scope, &s.Learn, &s.Off, &s.Hold, &s.Days, &s.Instructions, &s.ChangedBy, &at)
+	err := row.Scan(&s.Workspace, &s.Scope, &s.Learn, &s.Off, &s.Follow, &s.Hold, &s.Days, &s.Instructions, &s.ChangedBy, &at)
 	s.ChangedAt = migrations.Time(at)
 	return s, err
 }
@@ -101,15 +102,15 @@ func (m *Memory) Set(tx *migrations.Tx, s Settings, by, why string) error {
 		return ErrSettings
 	}
 	_, err := m.ledger.Append(tx, ledger.Record{Workspace: s.Workspace, Kind: "memory.set", Actor: by, Requester: by, Channel: scopePlace(s.Scope), Fields: map[string]string{
-		"scope": s.Scope, "learn": strconv.FormatBool(s.Learn), "off": strconv.FormatBool(s.Off), "hold": strconv.FormatBool(s.Hold), "days": strconv.Itoa(s.Days),
+		"scope": s.Scope, "learn": strconv.FormatBool(s.Learn), "off": strconv.FormatBool(s.Off), "follow": strconv.FormatBool(s.Follow), "hold": strconv.FormatBool(s.Hold), "days": strconv.Itoa(s.Days),
 	}, Payload: map[string]string{"instructions": s.Instructions, "why": why}})
 	if err != nil {
 		return fmt.Errorf("record settings of %s: %w", s.Scope, err)
 	}
-	if _, err := tx.Exec(`INSERT INTO memory_scopes (workspace, scope, learn, off, hold, retention, instructions, changed_by, changed_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (workspace, scope) DO UPDATE SET learn = excluded.learn, off = excluded.off, hold = excluded.hold,
+	if _, err := tx.Exec(`INSERT INTO memory_scopes (workspace, scope, learn, off, follow, hold, retention, instructions, changed_by, changed_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (workspace, scope) DO UPDATE SET learn = excluded.learn, off = excluded.off, follow = excluded.follow, hold = excluded.hold,
 			retention = excluded.retention, instructions = excluded.instructions, changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
-		s.Workspace, s.Scope, s.Learn, s.Off, s.Hold, s.Days, s.Instructions, by, migrations.Micros(tx.Now())); err != nil {
+		s.Workspace, s.Scope, s.Learn, s.Off, s.Follow, s.Hold, s.Days, s.Instructions, by, migrations.Micros(tx.Now())); err != nil {
 		return fmt.Errorf("set %s: %w", s.Scope, err)
 	}
 	if s.Hold {
@@ -168,6 +169,17 @@ func (m *Memory) Keeps(ctx context.Context, workspace, channel, ts string, isCha
 	var is bool
 	if err := m.db.QueryRow(ctx, q, workspace, key, ts).Scan(&is); err != nil {
 		return false, fmt.Errorf("look up whether message %s in %s is kept: %w", ts, channel, err)
+	}
+	return is, nil
+}
+
+// Follows reports whether commitments are followed in a channel: there, or in the
+// whole workspace, somebody turned it on.
+func (m *Memory) Follows(ctx context.Context, workspace, channel string) (bool, error) {
+	var is bool
+	err := m.db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM memory_scopes WHERE workspace = $1 AND scope IN ('workspace', 'channel:' || $2, 'dm:' || $2) AND follow = 1)`, workspace, channel).Scan(&is)
+	if err != nil {
+		return false, fmt.Errorf("look up whether commitments in %s are followed: %w", channel, err)
 	}
 	return is, nil
 }

@@ -37,6 +37,16 @@ func NamedPatterns() []string {
 	return all
 }
 
+// patternWords says what a pattern looks for, as part of a sentence.
+func patternWords(pattern string) string {
+	for _, n := range named {
+		if n.pattern == pattern {
+			return " and it holds " + n.means
+		}
+	}
+	return ", and it fits `" + pattern + "`"
+}
+
 var article = regexp.MustCompile(`(?i)^(?:an?|the|some|any|another|new)\s+`)
 
 // LookFor makes the pattern of a watch of what people call it: a name such as

@@ -130,6 +130,7 @@ type App struct {
 	catchup  *bot.Catchup
 	http     *bot.HTTP
 	hooks    *handlers.Webhooks
+	watcher  *bot.Watcher
 	listener net.Listener
 	metrics  *metrics
 	begin    []func(tx *migrations.Tx, workspace string) error // what each start wakes
@@ -235,13 +236,13 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	watch.Raise, watch.Logger = gate.Raise, o.Logger
 	gate.Monitor = monitor.New(a.DB, a.Ledger, watch)
 	a.gate = gate
-	watcher := &bot.Watcher{DB: a.DB, Duties: a.Duties, Ledger: a.Ledger, People: a.people, Reader: reader, Memory: a.Memory, Threads: spoken, Model: model, Budgets: a.Budgets, Home: a.Self.URL, Logger: o.Logger}
-	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, Keeps: a.keeps, Watch: watcher.Watch, KindOf: a.people.ChannelKind, Crash: o.Crash})
+	a.watcher = &bot.Watcher{DB: a.DB, Duties: a.Duties, Ledger: a.Ledger, People: a.people, Reader: reader, Memory: a.Memory, Threads: spoken, Model: model, Budgets: a.Budgets, Home: a.Self.URL, Logger: o.Logger}
+	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, Keeps: a.keeps, Watch: a.watcher.Watch, KindOf: a.people.ChannelKind, Crash: o.Crash})
 	a.outbox = bot.NewOutbox(bot.OutboxOptions{
 		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
 		Home: a.Self.URL, LinkHosts: a.config.LinkHosts,
 	})
-	box.Outbox, watcher.Outbox = a.outbox, a.outbox
+	box.Outbox, a.watcher.Outbox = a.outbox, a.outbox
 	a.notices = &bot.Notices{Outbox: a.outbox, Channel: a.config.AdminChannel, Logger: o.Logger}
 	a.loop = &bot.Loop{
 		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
@@ -257,13 +258,16 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	a.runner.Handle(bot.TaskThread, 64, threads.Handle)
 	a.runner.Handle(bot.TaskOutbox, 32, a.outbox.Handle)
 	a.runner.Handle(scheduler.TaskDuty, 8, a.Duties.Handle)
+	a.runner.Handle(scheduler.TaskWatch, 4, a.watcher.Judge)
+	a.runner.Handle(scheduler.TaskFollow, 4, a.watcher.Look)
 
 	gate.Approvals.Roll, gate.Approvals.Ended, gate.Approvals.Voted, gate.Approvals.Remind = a.people, a.loop.Approved, a.loop.Voted, a.loop.Remind
 	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
 
 	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
 	commands := &handlers.Commands{DB: a.DB, Memory: a.Memory, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
-	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals}
+	buttons.Promises = &handlers.Promises{DB: a.DB, Duties: a.Duties, People: a.people, Outbox: a.outbox}
+	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals, Promises: buttons.Promises}
 	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
 	a.runner.Handle(identity.TaskSponsor, 1, sponsors.Handle)
 	reviews := a.Reviews()
@@ -305,6 +309,9 @@ func (a *App) limits() bot.Limits {
 
 // fire hands a duty's run to the inbox of the place where its result appears.
 func (a *App) fire(tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
+	if d.Kind == scheduler.KindFollow {
+		return a.watcher.Fire(tx, d, r)
+	}
 	said := d.Prompt
 	if r.Missed > 0 {
 		said += fmt.Sprintf("\n(This run also stands for %s that came while I was not running.)", plural(int(r.Missed), "earlier time"))
