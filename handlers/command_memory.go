@@ -199,12 +199,12 @@ func (h *Commands) setMemory(ctx context.Context, a asking, p memory.Place, word
 		if err := h.Memory.Set(tx, s, a.User, strings.TrimSpace(why)); err != nil {
 			return err
 		}
-		if s.Learn == was.Learn {
+		if s.Learn == was.Learn && (s.Follow == was.Follow || everywhere) {
 			return nil
 		}
 		return h.Outbox.Queue(tx, bot.Post{
 			Workspace: a.Workspace, Channel: a.Channel, ChannelKind: p.ChannelKind, Key: "memory:" + a.Key, Ours: true, Tool: bot.ToolNotice,
-			Requester: a.User, RequesterKind: p.RequesterKind, Text: announced(s.Learn, a.User),
+			Requester: a.User, RequesterKind: p.RequesterKind, Text: announced(word, s.Learn && word == "learn" || s.Follow && word == "follow", a.User),
 		})
 	})
 	if err != nil {
@@ -218,8 +218,14 @@ func (h *Commands) setMemory(ctx context.Context, a asking, p memory.Place, word
 }
 
 // announced tells a channel what changes for everybody in it.
-func announced(learn bool, by string) string {
-	if learn {
+func announced(word string, on bool, by string) string {
+	switch {
+	case word == "follow" && on:
+		return "From now on I note in my threads here what members say they will do by a time, and remind them of it there: <@" + by + "> turned that on. " +
+			"Each note says so, with a button to undo it; `/deskmate memory follow off` ends it."
+	case word == "follow":
+		return "I no longer note what people say they will do: <@" + by + "> turned that off."
+	case on:
 		return "From now on I keep what is said in this channel, so that I can answer from it: <@" + by + "> turned that on. " +
 			"What you delete, I delete. `/deskmate memory` says what I know; `/deskmate memory learn off` ends it."
 	}
