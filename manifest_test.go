@@ -174,7 +174,7 @@ func TestManifestSubscribesToHandledEvents(t *testing.T) {
 	}
 	_, list, _ := strings.Cut(string(b), "var changes = map[string]bool{")
 	list, _, _ = strings.Cut(list, "\n}")
-	handled := []string{"app_home_opened", "app_mention", "message.channels", "message.groups", "message.im", "message.mpim"}
+	handled := []string{"app_home_opened", "app_mention", "message.channels", "message.groups", "message.im", "message.mpim", "reaction_added"}
 	for _, m := range regexp.MustCompile(`"([a-z_]+)": true`).FindAllStringSubmatch(list, -1) {
 		handled = append(handled, m[1])
 	}

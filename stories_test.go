@@ -47,6 +47,8 @@ type stage struct {
 	// channel and thread of what was said last at the root of a channel, and the ts
 	// of what was said last.
 	channel, thread, said string
+	call                  *http.Request // of a webhook, the last
+	called                []byte
 	whispers              int // answers that the person had when the last command was typed
 }
 
@@ -89,12 +91,12 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"leaked": leaked, "webfar": webfar, "prompt": prompt, "connect": connect, "called": called,
 		"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
-		"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "home": home, "use": use, "nohome": noHome, "seehome": seeHome, "formsays": formSays, "lookup": lookup, "shortcut": shortcut, "forge": forge, "tamper": tamper, "answers": answers, "until": until,
+		"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "home": home, "use": use, "nohome": noHome, "seehome": seeHome, "formsays": formSays, "lookup": lookup, "shortcut": shortcut, "forge": forge, "tamper": tamper, "alert": alert, "hook": hook, "hookof": hookof, "react": react, "hears": hears, "answers": answers, "until": until,
 	}
 }
 
 func newStage(env *testscript.Env) (*stage, error) {
-	sim, err := slacksim.New(slacksim.Options{RateLimitsOff: true, Redelivery: []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second}})
+	sim, err := slacksim.New(slacksim.Options{Seed: seed(), RateLimitsOff: true, Redelivery: []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second}})
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +133,17 @@ func newStage(env *testscript.Env) (*stage, error) {
 		"SLACK_SIGNING_SECRET="+sim.SigningSecret(), "ROOT="+root, "MCP="+filepath.Join(root, "connection/testdata/npm/node_modules"), "PORT="+port, "GOCACHE="+os.Getenv("GOCACHE"), "HOME="+os.Getenv("HOME"), "DESKMATE_DATABASE_URL=sqlite:"+db, "DB="+db, "DESKMATE_ADDR="+addr, "DESKMATE_POST_EVERY=10ms", "DESKMATE_SPONSOR=U0ADA", "USER=operator")
 	return s, nil
 }
+
+// seed is the demo's workspace with #alerts, where another program posts.
+func seed() *slacksim.Seed {
+	s := slacksim.DefaultSeed()
+	s.Apps = append(s.Apps, slacksim.AppSeed{ID: "A0ALERTS", Name: "alerts", BotUser: "U0ALERTS", BotID: "B0ALERTS", BotToken: alertsToken, Events: []string{}})
+	s.Channels = append(s.Channels, slacksim.ChannelSeed{ID: "C0ALERTS", Name: "alerts", Topic: "What breaks", Members: []string{"U0ADA", "U0BEN", "U0CHLOE", "U0DESKMATE", "U0ALERTS"}})
+	return s
+}
+
+// alertsToken is the bot token of the program in #alerts.
+const alertsToken = "xoxb-local-A0ALERTS"
 
 func (s *stage) close() {
 	s.cancel()
@@ -204,6 +217,34 @@ func (s *stage) wait(ts *testscript.TestScript, who, pattern string, fits func(s
 		ts.Fatalf("%s did not see %q: %v; the agent said:\n%s", who, pattern, err, strings.Join(seen, "\n"))
 	}
 	ts.Logf("agent: %s", m.Text)
+}
+
+// hears PERSON REGEXP: the person sees something fitting that the agent says anywhere.
+func hears(ts *testscript.TestScript, _ bool, args []string) {
+	on(ts).wait(ts, args[0], args[1], func(slacksim.Seen) bool { return true })
+}
+
+// react PERSON EMOJI: a reaction to what was said last.
+func react(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	ts.Check(s.people[args[0]].Call(s.ctx, "reactions.add", map[string]string{"channel": s.channel, "timestamp": s.said, "name": args[1]}, nil))
+}
+
+// alert TEXT: another program posts in #alerts.
+func alert(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	form := url.Values{"channel": {"C0ALERTS"}, "text": {mention(args)}}
+	req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, s.base+"/api/chat.postMessage", strings.NewReader(form.Encode()))
+	ts.Check(err)
+	req.Header.Set("Authorization", "Bearer "+alertsToken)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(errors.Join(err, resp.Body.Close()))
+	if !strings.Contains(string(body), `"ok":true`) {
+		ts.Fatalf("the program could not post: %s", body)
+	}
 }
 
 // never PERSON REGEXP: nothing that the agent said and the person saw so far fits.

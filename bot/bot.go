@@ -24,6 +24,10 @@ const (
 	KindDelete  = "delete"  // an earlier message is gone
 	KindStop    = "stop"    // "stop" in a thread: ends the work there
 	KindDuty    = "duty"    // a run of a duty is due
+
+	// What only watches hear. It is never a request and is not kept.
+	KindProgram  = "program"  // a message of another program, or its new text
+	KindReaction = "reaction" // somebody reacted to a message with an emoji
 )
 
 // Kinds of channel, after Slack's channel types; shared is any channel of a
@@ -61,10 +65,13 @@ type Event struct {
 	Note        string        `json:"note,omitempty"`     // of a run: what is told with its result
 	Report      Report        `json:"report,omitzero"`    // of a run: how its result is told
 	At          time.Time     `json:"at"`
+	Reaction    string        `json:"reaction,omitempty"` // name of the emoji, for KindReaction
+	Author      string        `json:"author,omitempty"`   // who wrote what was reacted to, for KindReaction
 	// Quotes are the user ids of those whose words the text repeats, beside User's
 	// own, and "turn:" ids of turns of the agent's: the label counts them all.
 	Quotes []string `json:"quotes,omitempty"`
-	// Label is what went into it, once a turn has taken it.
+	// Label is what went into it, once a turn has taken it; of a duty's run, what
+	// went into what set it off.
 	Label label.Label `json:"label,omitzero"`
 }
 

@@ -29,6 +29,10 @@ type InboxOptions struct {
 	// Keeps reports whether memory keeps, or follows the change of, a message that
 	// is not for the agent; nil: none.
 	Keeps func(ctx context.Context, e Event) (bool, error)
+	// Watch finds the duties that an event sets off, and gives what does so in the
+	// transaction that stores the event; nil if there are none. mine says that the
+	// event is for the agent as well. Its error undoes nothing: Slack delivers again.
+	Watch func(ctx context.Context, e Event, mine bool) (func(tx *migrations.Tx) error, error)
 	Crash func(point string) // named crash points; nil in production
 }
 
@@ -44,6 +48,9 @@ type Inbox struct {
 func NewInbox(db *migrations.DB, o InboxOptions) *Inbox {
 	if o.Observe == nil {
 		o.Observe = func(*migrations.Tx, Event) error { return nil }
+	}
+	if o.Watch == nil {
+		o.Watch = func(context.Context, Event, bool) (func(tx *migrations.Tx) error, error) { return nil, nil }
 	}
 	if o.Crash == nil {
 		o.Crash = func(string) {}
@@ -62,6 +69,16 @@ type Row struct {
 // acknowledged; stored is false for what is not for the agent and for what was
 // known before, which costs a read at most.
 func (b *Inbox) Accept(ctx context.Context, e Event) (stored bool, err error) {
+	if e.Kind == KindProgram || e.Kind == KindReaction {
+		setOff, err := b.o.Watch(ctx, e, false)
+		if err != nil || setOff == nil {
+			return false, err
+		}
+		if err := b.db.Write(ctx, setOff); err != nil {
+			return false, fmt.Errorf("set duties off by %s: %w", e.Key, err)
+		}
+		return true, nil
+	}
 	if e.mayBeEarly() {
 		done := b.early.put(e)
 		defer func() {
@@ -74,16 +91,22 @@ func (b *Inbox) Accept(ctx context.Context, e Event) (stored bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	setOff, err := b.o.Watch(ctx, e, forMe)
+	if err != nil {
+		return false, err
+	}
 	if !forMe {
-		return false, b.overhear(ctx, e)
+		return false, b.overhear(ctx, e, setOff)
 	}
 	if e.ChannelKind == "" {
 		e.ChannelKind = b.kindOf(ctx, e)
 	}
 	err = b.db.Write(ctx, func(tx *migrations.Tx) error {
 		var err error
-		stored, err = b.store(tx, e)
-		return err
+		if stored, err = b.store(tx, e); err != nil || setOff == nil {
+			return err
+		}
+		return setOff(tx)
 	})
 	if err != nil {
 		return false, fmt.Errorf("store %s: %w", e.Key, err)
@@ -100,16 +123,31 @@ func (b *Inbox) Accept(ctx context.Context, e Event) (stored bool, err error) {
 }
 
 // overhear has memory keep what is not for the agent, where it is allowed to
-// learn, and follow the changes of what it has.
-func (b *Inbox) overhear(ctx context.Context, e Event) error {
-	if b.o.Keeps == nil || e.Kind == KindStop || e.Kind == KindDuty {
+// learn, and follow the changes of what it has; and sets off the duties that watch
+// for it.
+func (b *Inbox) overhear(ctx context.Context, e Event, setOff func(tx *migrations.Tx) error) error {
+	keeps := false
+	if b.o.Keeps != nil && e.Kind != KindStop && e.Kind != KindDuty {
+		var err error
+		if keeps, err = b.o.Keeps(ctx, e); err != nil {
+			return err
+		}
+	}
+	if !keeps && setOff == nil {
 		return nil
 	}
-	keeps, err := b.o.Keeps(ctx, e)
-	if err != nil || !keeps {
-		return err
-	}
-	if err := b.db.Write(ctx, func(tx *migrations.Tx) error { return b.o.Observe(tx, e) }); err != nil {
+	err := b.db.Write(ctx, func(tx *migrations.Tx) error {
+		if keeps {
+			if err := b.o.Observe(tx, e); err != nil {
+				return err
+			}
+		}
+		if setOff == nil {
+			return nil
+		}
+		return setOff(tx)
+	})
+	if err != nil {
 		return fmt.Errorf("overhear %s: %w", e.Key, err)
 	}
 	return nil

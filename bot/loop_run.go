@@ -2,7 +2,6 @@ package bot
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,13 +52,11 @@ func RunEvent(d scheduler.Duty, r scheduler.Run, now time.Time) Event {
 		User: d.Owner, Text: d.Prompt, Duty: d.ID, Run: r.ID, Cause: r.Cause, Note: r.Note, At: now,
 		Report: Report{By: d.Report, Silent: d.Silent, Dry: r.Dry},
 	}
-	var cause struct {
-		Label label.Label `json:"label"`
+	if cause, has, err := scheduler.ReadCause(r.Cause); err != nil {
+		e.Label = label.From("tool", "cause") // nobody can tell who answers for it
+	} else if has {
+		e.Text, e.Label = RunText(d.Prompt, cause), cause.Label
 	}
-	if r.Cause != "" && json.Unmarshal([]byte(r.Cause), &cause) != nil {
-		cause.Label = label.From("tool", "cause") // nobody can tell who answers for it
-	}
-	e.Label = cause.Label
 	if r.Tries > 1 {
 		e.Key += fmt.Sprintf(":%d", r.Tries)
 	}

@@ -50,8 +50,9 @@ type ask struct {
 	quoted string // that it is about, "" for none
 	at     int    // its place among the request's messages
 	author string
-	silent bool // not addressed to the agent
-	duty   bool // the prompt of a duty that is due
+	silent bool   // not addressed to the agent
+	duty   bool   // the prompt of a duty that is due
+	cause  string // what set the duty off, "" for the clock
 	brief  briefing
 	tools  map[string]bool
 }
@@ -176,6 +177,9 @@ func readTurn(r Request) ([]ask, []called) {
 		case m.Role == RoleUser:
 			request, quoted := withoutQuote(m.Content)
 			a := ask{whole: request, quoted: quoted, at: i, author: m.Name, silent: m.Silent, duty: brief.duty && len(asks) == 0, brief: brief, tools: tools}
+			if a.duty {
+				a.whole, a.cause, _ = strings.Cut(a.whole, causeMark)
+			}
 			asks = a.add(asks, made)
 		}
 	}

@@ -48,7 +48,7 @@ func understand(a ask) intent {
 	if a.silent && (leadingMention.MatchString(a.whole) || leadingMention.MatchString(a.text)) {
 		return intent{} // it asks somebody else
 	}
-	if in, ok := a.lines(); ok {
+	if in, ok := a.lines(); ok && a.cause == "" {
 		return in
 	}
 	for _, r := range a.rules() {
@@ -70,12 +70,14 @@ func understand(a ask) intent {
 // rules are the rules for a message, in the order in which they are tried.
 func (a ask) rules() []rule {
 	switch {
+	case a.cause != "": // the order is the owner's; what set it off is shown
+		return []rule{ask.calling, ask.posting, ask.direct, ask.setOff}
 	case a.duty: // a prompt is an order or a text to say; it creates and asks nothing
 		return []rule{ask.calling, ask.summary, ask.reading, ask.posting, ask.direct, ask.duties}
 	case a.silent: // only what is clearly meant for it
 		return []rule{ask.calling, ask.settling, ask.judging, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding, ask.summary, ask.question}
 	}
-	return []rule{ask.calling, ask.manners, ask.itself, ask.settling, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding,
+	return []rule{ask.calling, ask.manners, ask.itself, ask.settling, ask.watching, ask.following, ask.hooking, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding,
 		ask.later, ask.summary, ask.handing, ask.reading, ask.changing, ask.posting, ask.direct, ask.reacting, ask.question, ask.saying}
 }
 

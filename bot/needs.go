@@ -27,6 +27,7 @@ var Scopes = []Scope{
 	{"mpim:history", []string{"conversations.history", "conversations.replies"}, "it does not hear group direct messages"},
 	{"mpim:read", []string{"conversations.info", "conversations.list"}, "it does not know its group direct messages"},
 	{"pins:read", []string{"pins.list"}, "it does not see what is pinned where it is asked"},
+	{"reactions:read", nil, "a watch for a reaction is never set off"},
 	{"reactions:write", []string{"reactions.add"}, "it cannot react with an emoji"},
 	{"usergroups:read", []string{"usergroups.list", "usergroups.users.list"}, "grants and approvals that name a user group hold for nobody"},
 	{"users:read", []string{"users.info", "users.list"}, "it does not know people's names, time zones and kinds, so that it treats everyone as an outsider and takes no decision or command from anybody"},

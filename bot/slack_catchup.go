@@ -210,7 +210,7 @@ func (c *Catchup) feed(ctx context.Context, channel, kind, oldest string, said [
 		}
 		if stored {
 			n++
-		} else if s.EditedTS != "" {
+		} else if s.EditedTS != "" && e.Kind != KindProgram {
 			e.Kind, e.Key, e.At = KindEdit, "edit:"+channel+":"+s.TS+":"+s.EditedTS, tsTime(s.EditedTS)
 			if stored, err = c.o.Accept(ctx, e); err != nil {
 				return n, err
@@ -238,7 +238,7 @@ func (c *Catchup) rest(ctx context.Context) error {
 // event is what Slack would have delivered for s, false for what is not for
 // anybody to answer.
 func (s Said) event(me Self, channel, kind string) (Event, bool) {
-	m := message{Type: "message", Subtype: s.Subtype, Channel: channel, User: s.User, Team: s.Team, Text: s.Text, TS: s.TS, ThreadTS: s.Thread, BotID: s.BotID}
+	m := message{Type: "message", Subtype: s.Subtype, Channel: channel, User: s.User, Team: s.Team, Text: s.Text, TS: s.TS, ThreadTS: s.Thread, BotID: s.BotID, Attachments: s.attachments}
 	switch kind {
 	case ChannelPublic:
 		m.ChannelType = "channel"

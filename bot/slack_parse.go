@@ -141,9 +141,10 @@ type message struct {
 		User string `json:"user"`
 		TS   string `json:"ts"`
 	} `json:"edited"`
-	Files    []slackFile `json:"files"`
-	Message  *message    `json:"message"`
-	Previous *message    `json:"previous_message"`
+	Files       []slackFile  `json:"files"`
+	Message     *message     `json:"message"`
+	Previous    *message     `json:"previous_message"`
+	Attachments []attachment `json:"attachments"`
 }
 
 // slackFile is a file of a message. Source: docs.slack.dev/reference/objects/file-object.
@@ -232,6 +233,9 @@ func ParseEvent(payload []byte, self func(workspace string) (Self, bool)) (Parse
 	if kind.Type == "app_home_opened" {
 		return parseVisit(c, workspace)
 	}
+	if kind.Type == "reaction_added" {
+		return parseReaction(c, workspace, me)
+	}
 	if changes[kind.Type] {
 		return parseChange(c, workspace, kind.Type)
 	}
@@ -248,13 +252,15 @@ func parseMessage(c callback, workspace string, me Self, m message) (Parsed, err
 		return parseChanged(c, workspace, me, m)
 	case "message_deleted":
 		return parseDeleted(c, workspace, me, m)
-	case "", "file_share", "thread_broadcast", "me_message":
+	case "", "file_share", "thread_broadcast", "me_message", "bot_message":
 	default:
-		// Joins, topics, reminders, bot_message and what Slack adds later: nobody
-		// asks anything in them.
+		// Joins, topics, reminders and what Slack adds later: nobody asks anything in
+		// them.
 		return Parsed{Ignored: "message of subtype " + short(m.Subtype)}, nil
 	}
-	if why := m.notHuman(me); why != "" {
+	if why := m.notHuman(me); why == ofProgram {
+		return parseProgram(c, workspace, me, m, m)
+	} else if why != "" {
 		return Parsed{Ignored: why}, nil
 	}
 	e, err := newEvent(c, workspace, me, m, m)
@@ -280,7 +286,9 @@ func parseChanged(c callback, workspace string, me Self, m message) (Parsed, err
 		m.DeletedTS = now.TS
 		return parseDeleted(c, workspace, me, m)
 	}
-	if why := now.notHuman(me); why != "" {
+	if why := now.notHuman(me); why == ofProgram {
+		return parseProgram(c, workspace, me, m, now)
+	} else if why != "" {
 		return Parsed{Ignored: why}, nil
 	}
 	if m.Previous != nil && lostFiles(m.Previous.Files, now.Files) && timestamp.MatchString(m.EventTS) && (now.Edited == nil || now.Edited.TS < m.EventTS) {
@@ -354,6 +362,9 @@ func newEvent(c callback, workspace string, me Self, outer, m message) (Event, e
 	return e, nil
 }
 
+// ofProgram is what notHuman says of the messages of other programs.
+const ofProgram = "message of another program"
+
 // notHuman says why a message is none that the agent should hear: it is its own,
 // or another program's. Answering programs ends in loops.
 func (m message) notHuman(me Self) string {
@@ -363,7 +374,7 @@ func (m message) notHuman(me Self) string {
 	case m.BotProfile != nil && m.BotProfile.AppID != "" && m.BotProfile.AppID == me.App:
 		return "own message"
 	case m.BotID != "" || m.BotProfile != nil || m.Subtype == "bot_message":
-		return "message of another program"
+		return ofProgram
 	case m.User == "USLACKBOT":
 		return "message of Slack itself"
 	}

@@ -91,9 +91,10 @@ func TestParseIgnores(t *testing.T) {
 		"its own message by user":          envelope(`{` + head + `,"user":"U0BOT"}`),
 		"its own message by bot":           envelope(`{` + head + `,"bot_id":"B0BOT"}`),
 		"its own message by app":           envelope(`{` + head + `,"user":"U9","bot_profile":{"app_id":"A0BOT"}}`),
-		"another program":                  envelope(`{` + head + `,"user":"U9","bot_id":"B9"}`),
-		"a program that mentions it":       envelope(`{"type":"app_mention","channel":"C1","user":"U9","bot_id":"B9","ts":"1700000000.000100","text":"<@U0BOT>"}`),
-		"an old-style program":             envelope(`{` + head + `,"subtype":"bot_message","bot_id":"B9"}`),
+		"a program in a direct message":    envelope(`{"type":"message","channel":"D1","channel_type":"im","user":"U9","bot_id":"B9","ts":"1700000000.000100","text":"hi"}`),
+		"a program without a text":         envelope(`{"type":"message","channel":"C1","channel_type":"channel","user":"U9","bot_id":"B9","ts":"1700000000.000100"}`),
+		"its own reaction":                 envelope(`{"type":"reaction_added","user":"U0BOT","reaction":"eyes","item":{"type":"message","channel":"C1","ts":"1700000000.000100"}}`),
+		"a reaction to a file":             envelope(`{"type":"reaction_added","user":"U9","reaction":"eyes","item":{"type":"file","file":"F1"}}`),
 		"somebody joined":                  envelope(`{` + head + `,"user":"U9","subtype":"channel_join"}`),
 		"an unfurl":                        envelope(`{"type":"message","subtype":"message_changed","channel":"C1","message":{"user":"U9","ts":"1700000000.000100","text":"a"},"previous_message":{"text":"a"}}`),
 		"its own edit":                     envelope(`{"type":"message","subtype":"message_changed","channel":"C1","message":{"user":"U0BOT","ts":"1700000000.000100","text":"a","edited":{"ts":"1700000001.000000"}},"previous_message":{"text":"b"}}`),
@@ -109,6 +110,34 @@ func TestParseIgnores(t *testing.T) {
 			p, err := ParseEvent([]byte(payload), selfOf)
 			if err != nil || p.Ignored == "" || p.Event != nil {
 				t.Errorf("got %+v, %v; want it ignored with a reason", p, err)
+			}
+		})
+	}
+}
+
+// What other programs say, and reactions, are for watches alone: nobody answers them.
+func TestParseForWatches(t *testing.T) {
+	t.Parallel()
+	const head = `"channel":"C1","channel_type":"channel","ts":"1700000000.000100"`
+	for name, c := range map[string]struct{ payload, kind, user, text, key string }{
+		"another program":            {`{"type":"message",` + head + `,"text":"hi","user":"U9","bot_id":"B9"}`, KindProgram, "U9", "hi", "message:C1:1700000000.000100"},
+		"a program that mentions it": {`{"type":"app_mention","channel":"C1","user":"U9","bot_id":"B9","ts":"1700000000.000100","text":"<@U0BOT> stop"}`, KindProgram, "U9", "<@U0BOT> stop", "message:C1:1700000000.000100"},
+		"an old-style program":       {`{"type":"message",` + head + `,"text":"hi","subtype":"bot_message","bot_id":"B9"}`, KindProgram, "B9", "hi", "message:C1:1700000000.000100"},
+		"a program with attachments": {`{"type":"message",` + head + `,"bot_id":"B9","attachments":[{"title":"Down","text":"eu-west","fields":[{"title":"since","value":"9:00"}]},{"fallback":"see it"}]}`,
+			KindProgram, "B9", "Down\neu-west\nsince: 9:00\nsee it", "message:C1:1700000000.000100"},
+		"a program's new text": {`{"type":"message","subtype":"message_changed","channel":"C1","channel_type":"channel","event_ts":"1700000009.000000","message":{"bot_id":"B9","ts":"1700000000.000100","text":"worse"},"previous_message":{"text":"bad"}}`,
+			KindProgram, "B9", "worse", "message:C1:1700000000.000100"},
+		"a reaction": {`{"type":"reaction_added","user":"U9","reaction":"eyes","item_user":"U0ADA","item":{"type":"message","channel":"C1","ts":"1700000000.000100"},"event_ts":"1700000009.000000"}`,
+			KindReaction, "U9", "", "reaction:C1:1700000000.000100:eyes:U9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, err := ParseEvent([]byte(envelope(c.payload)), selfOf)
+			if err != nil || p.Event == nil {
+				t.Fatalf("got %+v, %v; want an event", p, err)
+			}
+			if e := *p.Event; e.Kind != c.kind || e.User != c.user || e.Text != c.text || e.Key != c.key || e.Mention || e.Direct || e.At.IsZero() {
+				t.Errorf("got %+v", e)
 			}
 		})
 	}

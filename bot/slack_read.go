@@ -25,7 +25,8 @@ type Said struct {
 	Key      string // post key, for the agent's own messages
 	Files    []memory.File
 
-	turn string // that said it, where memory knows it
+	turn        string // that said it, where memory knows it
+	attachments []attachment
 }
 
 // pageSize is what Slack advises for one page of messages.
@@ -148,7 +149,7 @@ func (r *Reader) history(ctx context.Context, channel, oldest string, most int) 
 func toSaid(m slack.Message) Said {
 	s := Said{
 		TS: m.Timestamp, Thread: m.ThreadTimestamp, User: first(m.User, m.BotID), Team: m.Team, Text: clean(m.Text),
-		BotID: m.BotID, Subtype: m.SubType,
+		BotID: m.BotID, Subtype: m.SubType, attachments: attached(m.Attachments),
 	}
 	for _, f := range m.Files {
 		s.Files = append(s.Files, filesOf([]slackFile{{f.ID, f.Name, f.Title, f.Mimetype, f.Mode, f.Size, f.URLPrivateDownload, f.URLPrivate}})...)

@@ -65,6 +65,7 @@ func (b Toolbox) Tools() []Tool {
 	}
 	add("memory", memoryTools(b))
 	add("duties", dutyTools(b.Duties, b.People, b.Clock))
+	add("duties", watchTools(b))
 	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))
 	return all

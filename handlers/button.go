@@ -20,6 +20,7 @@ type Buttons struct {
 	Shortcuts *Shortcuts
 	Notes     *Notes
 	Duties    *Duties
+	Promises  *Promises
 }
 
 // Handle makes a press durable. What is not a button of ours is nothing.
@@ -35,6 +36,8 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 		return h.Notes.press(ctx, a)
 	case bot.ButtonDutyResume, bot.ButtonDutyHand, bot.ButtonDutyDelete:
 		return h.Duties.press(ctx, a)
+	case bot.ButtonPromiseUndo, bot.ButtonPromiseDone, bot.ButtonPromiseLater, bot.ButtonPromiseDrop:
+		return h.Promises.press(ctx, a)
 	case bot.ButtonReason:
 		return h.Approvals.openReason(ctx, a)
 	case bot.ButtonArgs:

@@ -67,7 +67,7 @@ func subcommands() []subcommand {
 		{"resume", "resume all|tool NAME|… REASON", "resume tool post looked at it", "let what was stopped work again", (*Commands).resume},
 		{"connect", "connect [add|show|accept|refresh|quarantine|remove NAME]", "connect show tracker", "the systems that I am connected to; admins connect and accept them", (*Commands).connect},
 		{"budget", "budget [set SCOPE UNIT PERIOD AMOUNT why REASON | remove SCOPE UNIT PERIOD why REASON]", "budget set channel:* tokens day 200000 why first month", "what is left of the budgets here; admins set them", (*Commands).budget},
-		{"memory", "memory [forget ID | correct ID TEXT | history ID | learn on|off | notes on|off | judge on|off | retention DAYS|off | hold on|off | instructions TEXT|off] [everywhere] [why REASON]", "memory retention 365 why our policy", "what I know here, and its rules; channel managers and admins set them", (*Commands).memory},
+		{"memory", "memory [forget ID | correct ID TEXT | history ID | learn on|off | notes on|off | judge on|off | follow on|off | retention DAYS|off | hold on|off | instructions TEXT|off] [everywhere] [why REASON]", "memory retention 365 why our policy", "what I know here, and its rules; channel managers and admins set them", (*Commands).memory},
 		{"help", "help", "help", "this list", (*Commands).help},
 	}
 }

@@ -91,6 +91,7 @@ type Forms struct {
 	Approvals *Approvals
 	Home      *Home
 	Shortcuts *Shortcuts
+	Promises  *Promises
 }
 
 // Handle says what is wrong with a form, by field; nothing closes it.
@@ -100,6 +101,8 @@ func (f *Forms) Handle(ctx context.Context, s bot.Submission) (map[string]string
 		return f.Commands.submit(ctx, s)
 	case formRemember, formHand:
 		return f.Shortcuts.submit(ctx, s)
+	case formLater:
+		return f.Promises.later(ctx, s)
 	case formDeny:
 		return nil, f.Approvals.decide(ctx, s.Key, "", identity.Press{
 			Workspace: s.Workspace, Approval: s.Metadata, Person: s.User, Verdict: identity.VerdictDeny, Reason: s.Values["reason"], Via: "form"})

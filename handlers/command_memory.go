@@ -34,7 +34,7 @@ func (h *Commands) memory(ctx context.Context, a asking) (string, error) {
 		}
 		said, err := h.note(ctx, p, word, id, strings.TrimSpace(text))
 		return said, refusedByMemory(err)
-	case "learn", "notes", "judge", "retention", "hold", "instructions":
+	case "learn", "notes", "judge", "follow", "retention", "hold", "instructions":
 		return h.setMemory(ctx, a, p, word, rest)
 	}
 	return "", sorryf("There is no `/deskmate memory %s`. `/deskmate help` lists what there is.", plain(word))
@@ -142,6 +142,9 @@ func rulesOf(s memory.Settings) string {
 	if s.Judge && !s.Off {
 		all = append(all, "I make notes of decisions by my own judgement, each with a button to undo it")
 	}
+	if s.Follow {
+		all = append(all, "I remind people in my threads of what they say they will do")
+	}
 	if s.Days > 0 {
 		all = append(all, fmt.Sprintf("messages are kept for %d days", s.Days))
 	}
@@ -220,10 +223,12 @@ func (h *Commands) setMemory(ctx context.Context, a asking, p memory.Place, word
 		text := ""
 		switch {
 		case s.Learn != was.Learn:
-			text = announced(s.Learn, a.User)
+			text = announced(word, s.Learn, a.User)
 		case s.Judge && !was.Judge && !everywhere:
 			text = "From now on I may keep decisions that you tell each other in my threads here as notes, without being asked: <@" + a.User + "> turned that on. " +
 				"Each shows as a line with a button that undoes it. `/deskmate memory judge off` ends it."
+		case s.Follow != was.Follow && !everywhere:
+			text = announced(word, s.Follow, a.User)
 		}
 		if text == "" {
 			return nil
@@ -244,8 +249,14 @@ func (h *Commands) setMemory(ctx context.Context, a asking, p memory.Place, word
 }
 
 // announced tells a channel what changes for everybody in it.
-func announced(learn bool, by string) string {
-	if learn {
+func announced(word string, on bool, by string) string {
+	switch {
+	case word == "follow" && on:
+		return "From now on I note in my threads here what members say they will do by a time, and remind them of it there: <@" + by + "> turned that on. " +
+			"Each note says so, with a button to undo it; `/deskmate memory follow off` ends it."
+	case word == "follow":
+		return "I no longer note what people say they will do: <@" + by + "> turned that off."
+	case on:
 		return "From now on I keep what is said in this channel, so that I can answer from it: <@" + by + "> turned that on. " +
 			"What you delete, I delete. `/deskmate memory` says what I know; `/deskmate memory learn off` ends it."
 	}
@@ -267,6 +278,8 @@ func change(s *memory.Settings, word, value string) error {
 		s.Off = !on
 	case "judge":
 		s.Judge = on
+	case "follow":
+		s.Follow = on
 	case "hold":
 		s.Hold = on
 	case "retention":

@@ -22,6 +22,7 @@ type Settings struct {
 	Learn        bool   // keep all that is said in the channel, not only the agent's threads
 	Off          bool   // make no notes here
 	Judge        bool   // make notes by the agent's own judgement, not only when asked
+	Follow       bool   // remind people of what they said they would do
 	Hold         bool   // legal hold: nothing of it is erased
 	Days         int    // that messages are kept, 0: as long as the workspace's, or without end
 	Instructions string // for the agent in this scope
@@ -47,12 +48,12 @@ var (
 	ErrSettings = fmt.Errorf("retention is 0 to %d days, instructions have at most %d characters, and only channels are learned from", MaxDays, MaxInstructions)
 )
 
-const settingsColumns = `s.workspace, s.scope, s.learn, s.off, s.hold, s.retention, s.instructions, s.changed_by, s.changed_at, s.judge`
+const settingsColumns = `s.workspace, s.scope, s.learn, s.off, s.hold, s.retention, s.instructions, s.changed_by, s.changed_at, s.judge, s.follow`
 
 func scanSettings(row interface{ Scan(...any) error }) (Settings, error) {
 	var s Settings
 	var at int64
-	err := row.Scan(&s.Workspace, &s.Scope, &s.Learn, &s.Off, &s.Hold, &s.Days, &s.Instructions, &s.ChangedBy, &at, &s.Judge)
+	err := row.Scan(&s.Workspace, &s.Scope, &s.Learn, &s.Off, &s.Hold, &s.Days, &s.Instructions, &s.ChangedBy, &at, &s.Judge, &s.Follow)
 	s.ChangedAt = migrations.Time(at)
 	return s, err
 }
@@ -105,15 +106,15 @@ func (m *Memory) Set(tx *migrations.Tx, s Settings, by, why string) error {
 	}
 	_, err := m.ledger.Append(tx, ledger.Record{Workspace: s.Workspace, Kind: "memory.set", Actor: by, Requester: by, Channel: scopePlace(s.Scope), Fields: map[string]string{
 		"scope": s.Scope, "learn": strconv.FormatBool(s.Learn), "off": strconv.FormatBool(s.Off), "hold": strconv.FormatBool(s.Hold), "days": strconv.Itoa(s.Days),
-		"judge": strconv.FormatBool(s.Judge),
+		"judge": strconv.FormatBool(s.Judge), "follow": strconv.FormatBool(s.Follow),
 	}, Payload: map[string]string{"instructions": s.Instructions, "why": why}})
 	if err != nil {
 		return fmt.Errorf("record settings of %s: %w", s.Scope, err)
 	}
-	if _, err := tx.Exec(`INSERT INTO memory_scopes (workspace, scope, learn, off, hold, retention, instructions, changed_by, changed_at, judge)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (workspace, scope) DO UPDATE SET learn = excluded.learn, off = excluded.off, hold = excluded.hold,
-			retention = excluded.retention, instructions = excluded.instructions, changed_by = excluded.changed_by, changed_at = excluded.changed_at, judge = excluded.judge`,
-		s.Workspace, s.Scope, s.Learn, s.Off, s.Hold, s.Days, s.Instructions, by, migrations.Micros(tx.Now()), s.Judge); err != nil {
+	if _, err := tx.Exec(`INSERT INTO memory_scopes (workspace, scope, learn, off, hold, retention, instructions, changed_by, changed_at, judge, follow)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (workspace, scope) DO UPDATE SET learn = excluded.learn, off = excluded.off, hold = excluded.hold,
+			retention = excluded.retention, instructions = excluded.instructions, changed_by = excluded.changed_by, changed_at = excluded.changed_at, judge = excluded.judge, follow = excluded.follow`,
+		s.Workspace, s.Scope, s.Learn, s.Off, s.Hold, s.Days, s.Instructions, by, migrations.Micros(tx.Now()), s.Judge, s.Follow); err != nil {
 		return fmt.Errorf("set %s: %w", s.Scope, err)
 	}
 	if s.Hold {
@@ -195,6 +196,17 @@ func (m *Memory) Keeps(ctx context.Context, workspace, channel, ts string, isCha
 	var is bool
 	if err := m.db.QueryRow(ctx, q, workspace, key, ts).Scan(&is); err != nil {
 		return false, fmt.Errorf("look up whether message %s in %s is kept: %w", ts, channel, err)
+	}
+	return is, nil
+}
+
+// Follows reports whether commitments are followed in a channel: there, or in the
+// whole workspace, somebody turned it on.
+func (m *Memory) Follows(ctx context.Context, workspace, channel string) (bool, error) {
+	var is bool
+	err := m.db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM memory_scopes WHERE workspace = $1 AND scope IN ('workspace', 'channel:' || $2, 'dm:' || $2) AND follow = 1)`, workspace, channel).Scan(&is)
+	if err != nil {
+		return false, fmt.Errorf("look up whether commitments in %s are followed: %w", channel, err)
 	}
 	return is, nil
 }

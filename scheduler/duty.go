@@ -291,7 +291,7 @@ func (d Duty) when() string {
 		}
 		what += " in <#" + t.Channel + ">"
 		if t.Pattern != "" {
-			what += ", and it fits `" + t.Pattern + "`"
+			what += patternWords(t.Pattern)
 		}
 		if t.Condition != "" {
 			what += ", and: " + t.Condition

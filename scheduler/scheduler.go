@@ -92,6 +92,8 @@ type Scheduler struct {
 	fire   Fire
 
 	calendars calendars
+	watched   watched
+	patterns  patterns
 }
 
 // Kinds of News.
@@ -156,6 +158,7 @@ func (s *Scheduler) CreateTx(tx *migrations.Tx, n NewDuty) (Duty, error) {
 	if err := s.record(tx, d, "duty.created", d.CreatedBy, fields); err != nil {
 		return Duty{}, err
 	}
+	tx.AfterCommit(s.watched.forget)
 	return d, wake(tx, d)
 }
 
@@ -329,6 +332,7 @@ func (s *Scheduler) changeTx(tx *migrations.Tx, id, by, what string, fields map[
 	if reflect.DeepEqual(d, was) {
 		return d, nil
 	}
+	tx.AfterCommit(s.watched.forget)
 	if err := save(tx, d); err != nil {
 		return Duty{}, err
 	}

@@ -73,6 +73,8 @@ type dutyCommand struct {
 	Pause  dutyPause  `cmd:"" help:"Pause a duty until it is resumed."`
 	Resume dutyResume `cmd:"" help:"Let a paused duty run again."`
 	Delete dutyDelete `cmd:"" help:"End a duty for good."`
+
+	Webhook dutyWebhook `cmd:"" help:"Make or change the secret of a duty's URL; it is shown once."`
 }
 
 type dutyList struct {

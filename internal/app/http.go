@@ -38,6 +38,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	mux.Handle("/slack/", a.http)
 	mux.Handle("/credential/{token}", &handlers.Submit{Vault: a.Vault, Logger: a.log})
+	mux.Handle("POST /hooks/{duty}", a.hooks)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(a.listener) }()
@@ -108,6 +109,11 @@ func (a *App) collect() {
 	counter("store_commits_total", "Commits, each of which waited for the disk.", func() int64 { return a.DB.Stats().Commits })
 	counter("store_failed_writes_total", "Transactions that failed.", func() int64 { return a.DB.Stats().Failed })
 	a.collectAnchors()
+	counter("hooks_accepted_total", "Calls of webhooks that set their duty off.", a.hooks.Counts.Accepted.Load)
+	counter("hooks_known_total", "Calls of webhooks that came before.", a.hooks.Counts.Known.Load)
+	counter("hooks_limited_total", "Calls of webhooks beyond what their duty takes in an hour.", a.hooks.Counts.Limited.Load)
+	counter("hooks_refused_total", "Calls of webhooks without a signature that fits.", a.hooks.Counts.Refused.Load)
+	counter("hooks_unknown_total", "Calls of webhooks that there are not.", a.hooks.Counts.Unknown.Load)
 	if a.socket != nil {
 		counter("slack_stored_total", "Deliveries made durable.", func() int64 { return a.socket.State().Counts.Stored })
 		counter("slack_known_total", "Deliveries that were known, or not for the agent.", func() int64 { return a.socket.State().Counts.Known })

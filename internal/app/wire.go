@@ -133,6 +133,8 @@ type App struct {
 	socket   *bot.Socket
 	catchup  *bot.Catchup
 	http     *bot.HTTP
+	hooks    *handlers.Webhooks
+	watcher  *bot.Watcher
 	listener net.Listener
 	metrics  *metrics
 	begin    []func(tx *migrations.Tx, workspace string) error // what each start wakes
@@ -239,12 +241,13 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	watch.Raise, watch.Logger = gate.Raise, o.Logger
 	gate.Monitor = monitor.New(a.DB, a.Ledger, watch)
 	a.gate = gate
-	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, Keeps: a.keeps, KindOf: a.people.ChannelKind, Crash: o.Crash})
+	a.watcher = &bot.Watcher{DB: a.DB, Duties: a.Duties, Ledger: a.Ledger, People: a.people, Reader: reader, Memory: a.Memory, Threads: spoken, Model: model, Budgets: a.Budgets, Home: a.Self.URL, Logger: o.Logger}
+	a.inbox = bot.NewInbox(a.DB, bot.InboxOptions{Observe: a.observe, Keeps: a.keeps, Watch: a.watcher.Watch, KindOf: a.people.ChannelKind, Crash: o.Crash})
 	a.outbox = bot.NewOutbox(bot.OutboxOptions{
 		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
 		Home: a.Self.URL, LinkHosts: a.config.LinkHosts, Reported: a.Duties.Reported,
 	})
-	box.Outbox = a.outbox
+	box.Outbox, a.watcher.Outbox = a.outbox, a.outbox
 	a.notices = &bot.Notices{Outbox: a.outbox, Channel: a.config.AdminChannel, Logger: o.Logger}
 	a.loop = &bot.Loop{
 		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
@@ -265,13 +268,16 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	if o.Crash != nil {
 		a.Duties.Crash = o.Crash
 	}
+	a.runner.Handle(scheduler.TaskWatch, 4, a.watcher.Judge)
+	a.runner.Handle(scheduler.TaskFollow, 4, a.watcher.Look)
 
 	gate.Approvals.Roll, gate.Approvals.Ended, gate.Approvals.Voted, gate.Approvals.Remind = a.people, a.loop.Approved, a.loop.Voted, a.loop.Remind
 	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
 
 	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
 	commands := &handlers.Commands{DB: a.DB, Memory: a.Memory, Duties: a.Duties, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
-	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals}
+	buttons.Promises = &handlers.Promises{DB: a.DB, Duties: a.Duties, People: a.people, Outbox: a.outbox}
+	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals, Promises: buttons.Promises}
 	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
 	a.runner.Handle(identity.TaskSponsor, 1, sponsors.Handle)
 	reviews := a.Reviews()
@@ -306,6 +312,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Sponsors: sponsors, Logger: o.Logger}
 	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle, Command: commands.Handle, Form: forms.Handle,
 		Visit: buttons.Home.Visit, Shortcut: buttons.Shortcuts.Handle}
+	a.hooks = &handlers.Webhooks{DB: a.DB, Duties: a.Duties, Vault: a.Vault, Ledger: a.Ledger, Logger: o.Logger}
 	a.http = bot.NewHTTP(bot.HTTPOptions{SigningSecret: a.config.SigningSecret, Self: self, Sinks: sinks, Logger: o.Logger})
 	if a.config.AppToken == "" {
 		return
@@ -336,6 +343,9 @@ func (a *App) limits() bot.Limits {
 
 // fire hands a duty's run to the inbox of the place where its result appears.
 func (a *App) fire(tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
+	if d.Kind == scheduler.KindFollow {
+		return a.watcher.Fire(tx, d, r)
+	}
 	return a.inbox.QueueDuty(tx, bot.RunEvent(d, r, tx.Now()))
 }
 
