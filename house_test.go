@@ -43,7 +43,7 @@ var arrows = map[string][]string{
 	"internal/app": {"identity/label", "identity/budget", "connection", "connection/auth", "connection/child", "connection/egress", "bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
 		"scheduler", "scheduler/task", "internal/slacksim", "internal/modelsim", "internal/tracker"},
 	"docs/verify":    {},
-	"internal/crash": {"internal/app", "internal/slacksim", "internal/modelsim", "identity/ledger", "migrations"},
+	"internal/crash": {"internal/app", "internal/slacksim", "internal/modelsim", "identity/ledger", "migrations", "scheduler"}, // the duties whose runs it kills
 }
 
 // testArrows may be imported by any test: the emulators are what tests stand on.

@@ -25,6 +25,8 @@ const (
 	// mostBehind is how many requests may wait for an answer: beyond it people hold
 	// back, so that kills meet work at every stage and not only a backlog.
 	mostBehind = 150
+	// dutyIn is when a duty is due that is made now.
+	dutyIn = 700 * time.Millisecond
 	// settleMax bounds the wait for the last answers once nothing is killed and
 	// no fault is armed any more.
 	settleMax = 3 * time.Minute
@@ -45,6 +47,7 @@ type request struct {
 	channel, ts string
 	marker      string // unique; the answer or the post holds it
 	effect      bool   // asked for a post in another channel, which must appear once
+	duty        bool   // a duty was to post it in a moment: nobody waits for an answer
 }
 
 // driver is a workspace, people who ask, and the process that is killed.
@@ -60,6 +63,7 @@ type driver struct {
 	person  *slacksim.Person
 	stopAsk context.CancelFunc
 	asking  sync.WaitGroup
+	duties  *duties
 	log     bytes.Buffer
 	kills   int
 
@@ -79,6 +83,9 @@ func newDriver(ctx context.Context, dir, binary string, seed uint64, faults bool
 	}
 	d.person = slacksim.NewPerson(d.base, "U0BEN")
 	if d.watch, err = d.person.Watch(ctx); err != nil {
+		return nil, err
+	}
+	if d.duties, err = openDuties(ctx, dir, workspace().Team.ID); err != nil {
 		return nil, err
 	}
 	if faults {
@@ -143,7 +150,13 @@ func (d *driver) ask(ctx context.Context) {
 		if r.effect {
 			text = fmt.Sprintf("<@%s> post in <#C0LOAD%02d>: parcel %s has come", agent, (i+5)%channels, r.marker)
 		}
-		ts, err := d.sim.Say(d.person.ID(), r.channel, text, "") // not over HTTP: the faults are the agent's
+		ts, err := "", error(nil)
+		if i%10 == 6 {
+			r.effect, r.duty = true, true
+			err = d.duties.make(context.WithoutCancel(ctx), r.channel, d.person.ID(), r.marker, dutyIn)
+		} else {
+			ts, err = d.sim.Say(d.person.ID(), r.channel, text, "") // not over HTTP: the faults are the agent's
+		}
 		d.mu.Lock()
 		if err != nil {
 			d.failure = errors.Join(d.failure, fmt.Errorf("ask: %w", err))
@@ -158,10 +171,17 @@ func (d *driver) ask(ctx context.Context) {
 	}
 }
 
+// asked counts requests that somebody waits for an answer to.
 func (d *driver) asked() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.requests)
+	n := 0
+	for _, r := range d.requests {
+		if !r.duty {
+			n++
+		}
+	}
+	return n
 }
 
 func (d *driver) answered() int {
@@ -261,7 +281,7 @@ func (d *driver) settle(ctx context.Context, began time.Time) error {
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("it did not end well: %w; its log:\n%s", err, tail(d.log.String()))
 	}
-	if err := d.judge(); err != nil {
+	if err := errors.Join(d.judge(), d.duties.judge(ctx)); err != nil {
 		return err
 	}
 	verify := exec.CommandContext(ctx, d.binary, "audit", "verify", "--database-url", "sqlite:"+filepath.Join(d.dir, "deskmate.db"))
@@ -322,6 +342,7 @@ func (d *driver) count() (missing int, wrong []string) {
 	for _, r := range d.requests {
 		got := answers[r.channel+r.ts]
 		switch {
+		case r.duty:
 		case len(got) == 0:
 			missing++
 			wrong = append(wrong, fmt.Sprintf("%s in %s was not answered", r.marker, r.channel))
@@ -368,5 +389,5 @@ func tail(log string) string {
 func (d *driver) close() error {
 	d.stopAsk()
 	d.asking.Wait()
-	return d.sim.Close()
+	return errors.Join(d.duties.db.Close(), d.sim.Close())
 }

@@ -2,8 +2,9 @@
 // checks that nothing is lost and nothing done twice.
 //
 // It starts an emulated workspace with faults armed, builds the product with its
-// named crash points, lets people ask without pause, and kills the process with
-// SIGKILL: N times at random moments, or once at each pass of every named point.
+// named crash points, lets people ask without pause, has duties come due, and kills
+// the process with SIGKILL: N times at random moments, or once at each pass of every
+// named point.
 // In the end every request must have exactly one answer, every side effect must
 // have happened exactly once, and the ledger must verify. Any violation is
 // printed and the exit code is 1.

@@ -426,7 +426,8 @@ func (r *Runner) heed(ctx context.Context) error {
 	if epoch != r.owner.epoch {
 		return ErrReplaced
 	}
-	rows, err := r.db.Query(ctx, `SELECT key, fence FROM tasks WHERE lease_owner = $1 AND stop = 1`, r.owner.name)
+	// That it is not empty lets the index of leased keys be used, however many wait.
+	rows, err := r.db.Query(ctx, `SELECT key, fence FROM tasks WHERE lease_owner = $1 AND lease_owner <> '' AND stop = 1`, r.owner.name)
 	if err != nil {
 		return r.unheard(ctx, err)
 	}
