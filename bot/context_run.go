@@ -8,8 +8,8 @@ import (
 	"deskmate/scheduler"
 )
 
-// mostQuoted bounds what a model is told of a run in one piece, in bytes.
-const mostQuoted = 16 << 10
+// mostQuoting bounds what a model is told of a run in one piece, in bytes.
+const mostQuoting = 16 << 10
 
 // runWords tell a model that it works a run of a duty, what set it off, and how to
 // say that there is nothing.
@@ -27,7 +27,7 @@ func runWords(e Event) string {
 }
 
 func quoted(text string) string {
-	return "  > " + strings.ReplaceAll(clip(text, mostQuoted), "\n", "\n  > ") + "\n"
+	return "  > " + strings.ReplaceAll(clip(text, mostQuoting), "\n", "\n  > ") + "\n"
 }
 
 // aboutRun tells a model that the thread is about the report of a run.

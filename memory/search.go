@@ -64,14 +64,14 @@ func (m *Memory) Search(ctx context.Context, p Place, text string, limit int) ([
 	var hits []Hit
 	meaning := m.meaning(ctx, text)
 	err := m.db.Read(ctx, func(tx *migrations.Tx) error {
-		like := map[int64]float64{}
+		var like likes
 		if meaning != nil {
 			var err error
 			if like, err = likest(tx, p, m.embedder.Model(), meaning); err != nil {
 				return err
 			}
 		}
-		g, err := gather(tx, p, text, like)
+		g, err := gather(tx, p, text, like.nearest)
 		if err != nil {
 			return err
 		}
@@ -79,11 +79,11 @@ func (m *Memory) Search(ctx context.Context, p Place, text string, limit int) ([
 			hits = rank(g.rows, g.q, g.people, tx.Now(), min(limit, maxHits))
 			return nil
 		}
-		by := map[Source]float64{}
+		row := map[Source]int64{}
 		for _, r := range g.rows {
-			by[likeKey(r.hit)] = like[r.id]
+			row[likeKey(r.hit)] = r.id
 		}
-		hits = fuse(rank(g.rows, g.q, g.people, tx.Now(), len(g.rows)), by, min(limit, maxHits))
+		hits = fuse(rank(g.rows, g.q, g.people, tx.Now(), len(g.rows)), like, row, min(limit, maxHits))
 		return nil
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ type gathered struct {
 }
 
 // gather finds them by words; like are rows that are to be among them.
-func gather(tx *migrations.Tx, p Place, text string, like map[int64]float64) (gathered, error) {
+func gather(tx *migrations.Tx, p Place, text string, like []int64) (gathered, error) {
 	q := parse(text)
 	named, err := namedIn(tx, p.Workspace, q)
 	if err != nil {
@@ -131,7 +131,7 @@ func gather(tx *migrations.Tx, p Place, text string, like map[int64]float64) (ga
 	if err != nil {
 		return gathered{}, err
 	}
-	for id := range like {
+	for _, id := range like {
 		if _, known := score[id]; !known {
 			score[id] = 0
 		}

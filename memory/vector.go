@@ -183,44 +183,92 @@ func (m *Memory) meaning(ctx context.Context, text string) []byte {
 	return encode(v[0])
 }
 
-// likest gives the rows in reach whose vectors are nearest to the query's.
-func likest(tx *migrations.Tx, p Place, model string, query []byte) (map[int64]float64, error) {
+// likes is how like the query the vectors in reach are, from -1 to 1, by row.
+type likes struct {
+	by      map[int64]float64
+	nearest []int64 // those that are candidates beside those by words
+	mean    float64
+	spread  float64 // standard deviation
+}
+
+// likest compares the vectors in reach with the query's.
+func likest(tx *migrations.Tx, p Place, model string, query []byte) (likes, error) {
 	rows, err := tx.Query(reachSQL+`SELECT v.row, v.vector FROM reach, memory_vectors v
 			LEFT JOIN messages m ON m.id = v.row LEFT JOIN notes n ON n.seq = v.row - `+noteRows+`
 			WHERE v.workspace = $1 AND v.model = $7 AND (`+messageInReach+` OR `+noteInReach+`)
 			ORDER BY v.row DESC LIMIT $8`, p.args(tx.Now(), model, compared)...)
 	if err != nil {
-		return nil, fmt.Errorf("look up vectors: %w", err)
+		return likes{}, fmt.Errorf("look up vectors: %w", err)
 	}
 	defer rows.Close()
-	type near struct {
-		row int64
-		by  float64
-	}
-	var all []near
+	l := likes{by: map[int64]float64{}}
+	sum, squares := 0.0, 0.0
 	for rows.Next() {
 		var row int64
 		var v []byte
 		if err := rows.Scan(&row, &v); err != nil {
-			return nil, fmt.Errorf("look up vectors: %w", err)
+			return likes{}, fmt.Errorf("look up vectors: %w", err)
 		}
-		if by := dot(v, query); by >= alikeAtLeast {
-			all = append(all, near{row, by})
+		by := dot(v, query)
+		l.by[row] = by
+		sum, squares = sum+by, squares+by*by
+		if by >= alikeAtLeast {
+			l.nearest = append(l.nearest, row)
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("look up vectors: %w", err)
+		return likes{}, fmt.Errorf("look up vectors: %w", err)
 	}
-	slices.SortFunc(all, func(a, b near) int { return cmp.Or(cmp.Compare(b.by, a.by), cmp.Compare(b.row, a.row)) })
-	best := map[int64]float64{}
-	for _, one := range all[:min(alike, len(all))] {
-		best[one.row] = one.by
+	if n := float64(len(l.by)); n > 0 {
+		l.mean = sum / n
+		l.spread = math.Sqrt(max(squares/n-l.mean*l.mean, 0))
 	}
-	return best, nil
+	slices.SortFunc(l.nearest, func(a, b int64) int { return cmp.Or(cmp.Compare(l.by[b], l.by[a]), cmp.Compare(b, a)) })
+	l.nearest = l.nearest[:min(alike, len(l.nearest))]
+	return l, nil
 }
 
-// fuse orders hits by the weighted sum of the two scores, each from 0 to 1.
-func fuse(hits []Hit, like map[Source]float64, limit int) []Hit {
+const (
+	// judges is how many of the best by words say whether the vectors tell anything.
+	judges = 8
+	// tooFew vectors in reach have no spread to speak of.
+	tooFew = 50
+)
+
+// trust is how much the vectors are to be believed for this query, from 0 to 1: as
+// far as what is best by words, which is mostly right, stands out by them too. A
+// model that tells texts apart badly, or knows another language, so takes nothing
+// away. hits are in the order by words.
+func (l likes) trust(hits []Hit, row map[Source]int64) float64 {
+	if len(l.by) < tooFew {
+		return 1
+	}
+	n, out := 0.0, 0.0
+	for _, h := range hits[:min(judges, len(hits))] {
+		by, has := l.by[row[likeKey(h)]]
+		if h.Score <= 0 || !has {
+			continue
+		}
+		n++
+		out += (by - l.mean) / max(l.spread, 1e-9)
+	}
+	if n == 0 {
+		return 1 // words say nothing
+	}
+	return min(max((out/n-trustFrom)/(trustAll-trustFrom), 0), 1)
+}
+
+// Standard deviations by which the best by words stand out where vectors are not
+// believed at all, and wholly.
+const (
+	trustFrom = 1.0
+	trustAll  = 2.5
+)
+
+// fuse orders hits, which come in the order by words, by the weighted sum of the
+// two scores, each from 0 to 1.
+func fuse(hits []Hit, l likes, row map[Source]int64, limit int) []Hit {
+	weight := likeness * l.trust(hits, row)
 	top := 0.0
 	for _, h := range hits {
 		top = max(top, h.Score)
@@ -230,7 +278,9 @@ func fuse(hits []Hit, like map[Source]float64, limit int) []Hit {
 		if top > 0 {
 			h.Score /= top
 		}
-		h.Score += likeness * like[likeKey(*h)]
+		if by, has := l.by[row[likeKey(*h)]]; has {
+			h.Score += weight * max(by-max(l.mean, 0), 0) / max(1-max(l.mean, 0), 1e-9)
+		}
 	}
 	slices.SortStableFunc(hits, func(a, b Hit) int { return cmp.Compare(b.Score, a.Score) })
 	return hits[:min(len(hits), max(limit, 0))]
