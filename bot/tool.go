@@ -45,6 +45,7 @@ type Toolbox struct {
 	People  *Directory
 	Memory  *memory.Memory
 	Duties  *scheduler.Scheduler
+	Handing *Handover
 	Agents  *identity.Agents
 	Model   Model
 	Clock   func() time.Time
@@ -63,6 +64,7 @@ func (b Toolbox) Tools() []Tool {
 	}
 	add("memory", memoryTools(b.Memory, b.Reader, b.People, b.Threads))
 	add("duties", dutyTools(b.Duties, b.People, b.Clock))
+	add("duties", handoffTools(b.Handing))
 	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))
 	return all

@@ -89,6 +89,7 @@ func (h *Commands) openRevoke(ctx context.Context, a asking) error {
 type Forms struct {
 	Commands  *Commands
 	Approvals *Approvals
+	Handoffs  *Handoffs
 }
 
 // Handle says what is wrong with a form, by field; nothing closes it.
@@ -96,6 +97,8 @@ func (f *Forms) Handle(ctx context.Context, s bot.Submission) (map[string]string
 	switch s.Form {
 	case formGrant, formRevoke, formConnect:
 		return f.Commands.submit(ctx, s)
+	case formChoose, formRefuse, formPlan, formHand, formEnd:
+		return f.Handoffs.submit(ctx, s)
 	case formDeny:
 		return nil, f.Approvals.decide(ctx, s.Key, "", identity.Press{
 			Workspace: s.Workspace, Approval: s.Metadata, Person: s.User, Verdict: identity.VerdictDeny, Reason: s.Values["reason"], Via: "form"})

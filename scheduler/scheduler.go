@@ -215,10 +215,7 @@ func resume(tx *migrations.Tx, d *Duty) error {
 
 // Delete ends a duty for good. Its history stays.
 func (s *Scheduler) Delete(ctx context.Context, id, by string) (Duty, error) {
-	return s.change(ctx, id, by, "deleted", func(tx *migrations.Tx, d *Duty) error {
-		d.State, d.NextAt = StateDeleted, time.Time{}
-		return task.Forget(tx, dutyKey(d.ID))
-	})
+	return s.change(ctx, id, by, "deleted", end)
 }
 
 // Edit alters what a duty is. What alter makes of it is checked as a new duty is;
