@@ -33,7 +33,11 @@ func (a ask) passing() (intent, bool) {
 		return does(use("thread_settle"), asTold)
 	}
 	for _, form := range []*regexp.Regexp{offboard, leaving, whoTakes} {
-		if m := form.FindStringSubmatch(a.text); m != nil {
+		m := form.FindStringSubmatch(a.text)
+		if m == nil { // the person may be mentioned at its start, where a.text drops mentions
+			m = form.FindStringSubmatch(strings.TrimSpace(a.whole))
+		}
+		if m != nil {
 			who := m[1]
 			if someMe.MatchString(who) {
 				who = "me"
