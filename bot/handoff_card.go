@@ -308,7 +308,7 @@ func (h *Handover) lapseCard(tx *migrations.Tx, l handoff.Lapse, viewer string) 
 	var lines []string
 	held := false
 	for _, i := range l.Items {
-		line, err := h.itemLine(tx, l.Workspace, viewer, i.Ref, false)
+		line, err := h.itemLine(tx, l.Workspace, viewer, i.Ref, i.SeenBy(viewer))
 		if err != nil {
 			return c, err
 		}
@@ -366,7 +366,7 @@ func (h *Handover) planned(tx *migrations.Tx, p handoff.Plan) error {
 	}
 	var lines []string
 	for _, i := range p.Items {
-		line, err := h.itemLine(tx, p.Workspace, p.AskedBy, i.Ref, false)
+		line, err := h.itemLine(tx, p.Workspace, p.AskedBy, i.Ref, i.Seen)
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ type Handover struct {
 // Join has the handoffs tell people through h.
 func (h *Handover) Join() {
 	h.Tell()
-	h.Handoffs.Present, h.Handoffs.Hidden = h.present, h.Hidden
+	h.Handoffs.Present, h.Handoffs.Hidden, h.Handoffs.Sees = h.present, h.Hidden, h.Sees
 }
 
 // Tell is Join for commands, which reach no Slack: what follows from a change is
@@ -136,6 +136,35 @@ func (h *Handover) hidden(ctx context.Context, workspace, person string, own boo
 			if !ok {
 				out[r] = "it is in a place that <@" + person + "> cannot see: somebody who is there can take it, or invite them first"
 			}
+		}
+	}
+	return out, nil
+}
+
+// Sees says which of the items a person may see, words included, as Slack says now.
+func (h *Handover) Sees(ctx context.Context, workspace, person string, refs []handoff.Ref) (map[handoff.Ref]bool, error) {
+	out := map[handoff.Ref]bool{}
+	if person == "" || person[0] != 'U' && person[0] != 'W' {
+		return out, nil
+	}
+	eyes := h.eyes(workspace, person)
+	for _, r := range refs {
+		places, err := h.places(ctx, r)
+		if errors.Is(err, scheduler.ErrNoDuty) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.Kind == handoff.KindDuty {
+			d, err := h.Duties.Get(ctx, r.ID)
+			if err != nil {
+				return nil, err
+			}
+			places = append(places, d.Label.Channels...)
+		}
+		if out[r], err = eyes.all(ctx, places); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
@@ -301,12 +330,16 @@ func (h *Handover) Plan(ctx context.Context, workspace, person, asker string, le
 	if err != nil {
 		return handoff.Plan{}, err
 	}
+	sees, err := h.Sees(ctx, workspace, asker, owned)
+	if err != nil {
+		return handoff.Plan{}, err
+	}
 	for _, r := range owned {
 		to, why, err := c.choose(ctx, r)
 		if err != nil {
 			return handoff.Plan{}, err
 		}
-		p.Items = append(p.Items, handoff.PlanItem{Ref: r, To: to, Why: why})
+		p.Items = append(p.Items, handoff.PlanItem{Ref: r, To: to, Why: why, Seen: sees[r]})
 	}
 	return h.Handoffs.Propose(ctx, p, who, request)
 }

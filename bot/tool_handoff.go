@@ -52,13 +52,13 @@ func (t handoffTool) offer(ctx context.Context, c Call) (identity.Result, error)
 	}
 	w := Wish{Workspace: c.Turn.Workspace, From: from, To: to, Asker: c.Event.User, Reason: a.Reason, Via: "message", Request: c.Key}
 	if err := t.h.Mean(ctx, &w, a.What, c.Turn.Channel, c.Turn.Thread, a.From != ""); err != nil {
-		return identity.Result{}, refusal(err)
+		return identity.Result{}, t.refusal(ctx, c, err)
 	}
 	o, left, err := t.h.Offer(ctx, w)
 	if err != nil {
-		return identity.Result{}, refusal(err)
+		return identity.Result{}, t.refusal(ctx, c, err)
 	}
-	return text("%s", OfferedWords(o, left))
+	return t.say(ctx, c, "%s", OfferedWords(o, left))
 }
 
 // Mean fills in which items words name: everything, duties, threads, this thread, or
@@ -181,13 +181,18 @@ func (t handoffTool) person(ctx context.Context, c Call, called string) (string,
 	return p.ID, nil
 }
 
-// refusal words what may not be done for the model.
-func refusal(err error) error {
+// refusal words what may not be done for the model. An answer in a thread notifies
+// nobody but who asked, so people are called by name.
+func (t handoffTool) refusal(ctx context.Context, c Call, err error) error {
 	var no *handoff.RefusedError
 	if errors.As(err, &no) {
-		return badArgument("%s", no.Text)
+		return badArgument("%s", t.h.named(ctx, c.Turn.Workspace, no.Text))
 	}
 	return err
+}
+
+func (t handoffTool) say(ctx context.Context, c Call, format string, args ...any) (identity.Result, error) {
+	return identity.Result{Text: t.h.named(ctx, c.Turn.Workspace, fmt.Sprintf(format, args...))}, nil
 }
 
 func (t handoffTool) list(ctx context.Context, c Call) (identity.Result, error) {
@@ -208,14 +213,17 @@ func (t handoffTool) list(ctx context.Context, c Call) (identity.Result, error) 
 		viewer = c.Event.User
 	}
 	said, err := t.h.Listing(ctx, c.Turn.Workspace, who, viewer)
-	return identity.Result{Text: said}, err
+	if err != nil {
+		return identity.Result{}, err
+	}
+	return t.say(ctx, c, "%s", said)
 }
 
 func (t handoffTool) thread(ctx context.Context, c Call) (identity.Result, error) {
 	r := handoff.ThreadRef(c.Turn.Channel, c.Turn.Thread)
 	w := Wish{Workspace: c.Turn.Workspace}
 	if err := t.h.ownerOf(ctx, &w, r, false); err != nil {
-		return identity.Result{}, refusal(err)
+		return identity.Result{}, t.refusal(ctx, c, err)
 	}
 	open, err := t.h.Handoffs.List(ctx, handoff.Filter{Workspace: c.Turn.Workspace, Open: true})
 	if err != nil {
@@ -223,11 +231,17 @@ func (t handoffTool) thread(ctx context.Context, c Call) (identity.Result, error
 	}
 	for _, o := range open {
 		if slices.ContainsFunc(o.Of(handoff.StateOffered), func(i handoff.Item) bool { return i.Ref == r }) {
-			return text("<@%s> owns this thread. It is offered to <@%s>, who has not answered yet.", w.From, o.To)
+			return t.say(ctx, c, "<@%s> owns this thread. It is offered to <@%s>, who has not answered yet.", w.From, o.To)
 		}
 	}
-	return text("<@%s> owns this thread. They can hand it over: hand this thread to @…", w.From)
+	return t.say(ctx, c, "<@%s> owns this thread. They can hand it over: hand this thread to @…", w.From)
 }
+
+// The lines of cards are Slack's; an answer is Markdown.
+var (
+	cardLine  = regexp.MustCompile(`<(http[^|>\s]+)\|([^>]+)>`)
+	boldTitle = regexp.MustCompile(`(?:^|\s)\*([^*]+)\*`)
+)
 
 // Listing says what somebody owns and which offers of or to them wait, for a viewer:
 // a person, or all who are in a channel. What they may not see is only counted.
@@ -240,13 +254,17 @@ func (h *Handover) Listing(ctx context.Context, workspace, person, viewer string
 	if err != nil {
 		return "", err
 	}
+	sees, err := h.Sees(ctx, workspace, viewer, owned)
+	if err != nil {
+		return "", err
+	}
 	var b strings.Builder
 	elsewhere := 0
 	err = h.DB.Read(ctx, func(tx *migrations.Tx) error {
 		b.Reset()
 		elsewhere = 0
 		for _, r := range owned {
-			line, err := h.itemLine(tx, workspace, viewer, r, false)
+			line, err := h.itemLine(tx, workspace, viewer, r, sees[r])
 			if err != nil {
 				return err
 			}
@@ -254,7 +272,7 @@ func (h *Handover) Listing(ctx context.Context, workspace, person, viewer string
 				elsewhere++
 				continue
 			}
-			b.WriteString("- " + strings.TrimPrefix(line, "• ") + "\n")
+			b.WriteString("- " + cardLine.ReplaceAllString(boldTitle.ReplaceAllString(strings.TrimPrefix(line, "• "), " **$1**"), "[$2]($1)") + "\n")
 		}
 		return nil
 	})
@@ -292,13 +310,13 @@ func (t handoffTool) plan(ctx context.Context, c Call) (identity.Result, error) 
 	}
 	leaves, err := t.h.Day(ctx, c.Turn.Workspace, c.Event.User, a.When)
 	if err != nil {
-		return identity.Result{}, refusal(err)
+		return identity.Result{}, t.refusal(ctx, c, err)
 	}
 	p, err := t.h.Plan(ctx, c.Turn.Workspace, who, c.Event.User, leaves, c.Key)
 	if err != nil {
-		return identity.Result{}, refusal(err)
+		return identity.Result{}, t.refusal(ctx, c, err)
 	}
-	return text("%s", PlannedWords(p))
+	return t.say(ctx, c, "%s", PlannedWords(p))
 }
 
 // PlannedWords say that a plan waits to be confirmed.

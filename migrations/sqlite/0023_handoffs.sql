@@ -65,6 +65,7 @@ CREATE TABLE handoff_plan_items (
     item     TEXT NOT NULL,
     to_owner TEXT NOT NULL,
     why      TEXT NOT NULL,                 -- why this person is proposed
+    seen     INTEGER NOT NULL DEFAULT 0,    -- 1: who asked for the plan may see it
     PRIMARY KEY (plan, n)
 );
 
@@ -77,6 +78,7 @@ CREATE TABLE lapses (
     about      TEXT NOT NULL,               -- the person or channel
     asked      TEXT NOT NULL,               -- who is asked, separated by commas
     state      TEXT NOT NULL CHECK (state IN ('open', 'settled')),
+    shown_at   BIGINT NOT NULL DEFAULT 0,   -- when people were asked; 0: not yet
     reminded   BIGINT NOT NULL DEFAULT 0,
     created_at BIGINT NOT NULL,
     ended_at   BIGINT NOT NULL DEFAULT 0,
@@ -92,6 +94,7 @@ CREATE TABLE lapse_items (
     item  TEXT NOT NULL,
     owner TEXT NOT NULL,                    -- who keeps it meanwhile
     held  INTEGER NOT NULL,                 -- 1: the duty was paused for it
+    seen  TEXT NOT NULL DEFAULT '',         -- who of the asked may see it, separated by commas
     open  INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (lapse, n)
 );

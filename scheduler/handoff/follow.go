@@ -23,18 +23,7 @@ func (s *Handoffs) Handle(ctx context.Context, lease *task.Lease) (task.Result, 
 	case strings.HasPrefix(id, "p_"):
 		again, err = s.followPlan(ctx, lease, id)
 	case strings.HasPrefix(id, "l_"):
-		err = s.DB.Write(ctx, func(tx *migrations.Tx) error {
-			again = time.Time{}
-			if err := lease.Guard(tx); err != nil {
-				return err
-			}
-			l, err := loadLapse(tx, lease.Workspace, id)
-			if err != nil || l.State != "open" {
-				return err
-			}
-			again, err = s.remind(tx, l)
-			return err
-		})
+		again, err = s.followLapse(ctx, lease, id)
 	default:
 		again, err = s.followOffer(ctx, lease, id)
 	}
@@ -45,6 +34,64 @@ func (s *Handoffs) Handle(ctx context.Context, lease *task.Lease) (task.Result, 
 		return task.Result{}, fmt.Errorf("look after handoff %s: %w", id, err)
 	}
 	return task.Result{Again: again}, nil
+}
+
+// followLapse asks people about a lapse that is new, and reminds them.
+func (s *Handoffs) followLapse(ctx context.Context, lease *task.Lease, id string) (again time.Time, err error) {
+	l, err := s.Lapse(ctx, lease.Workspace, id)
+	if err != nil || l.State != "open" {
+		return again, err
+	}
+	seen := map[Ref][]string{}
+	if l.shown.IsZero() && s.Sees != nil {
+		var refs []Ref
+		for _, i := range l.Items {
+			refs = append(refs, i.Ref)
+		}
+		for _, p := range l.Asked {
+			sees, err := s.Sees(ctx, l.Workspace, p, refs)
+			if err != nil {
+				return again, err
+			}
+			for r, ok := range sees {
+				if ok {
+					seen[r] = append(seen[r], p)
+				}
+			}
+		}
+	}
+	err = s.DB.Write(ctx, func(tx *migrations.Tx) error {
+		again = time.Time{}
+		if err := lease.Guard(tx); err != nil {
+			return err
+		}
+		l, err := loadLapse(tx, lease.Workspace, id)
+		if err != nil || l.State != "open" {
+			return err
+		}
+		if l.shown.IsZero() {
+			return s.askFirst(tx, l, seen, &again)
+		}
+		again, err = s.remind(tx, l)
+		return err
+	})
+	return again, err
+}
+
+// askFirst asks about a lapse and notes who may see which of its items.
+func (s *Handoffs) askFirst(tx *migrations.Tx, l Lapse, seen map[Ref][]string, again *time.Time) error {
+	for n := range l.Items {
+		i := &l.Items[n]
+		i.seen = seen[i.Ref]
+		if _, err := tx.Exec(`UPDATE lapse_items SET seen = $1 WHERE lapse = $2 AND n = $3`, strings.Join(i.seen, ","), l.ID, n); err != nil {
+			return fmt.Errorf("note who sees items of %s: %w", l.ID, err)
+		}
+	}
+	l.shown, *again = tx.Now(), l.CreatedAt.Add(lapseReminders[0])
+	if _, err := tx.Exec(`UPDATE lapses SET shown_at = $1 WHERE id = $2`, migrations.Micros(l.shown), l.ID); err != nil {
+		return fmt.Errorf("note that people are asked: %w", err)
+	}
+	return s.ask(tx, l, LapseAsked)
 }
 
 func (s *Handoffs) followPlan(ctx context.Context, lease *task.Lease, id string) (again time.Time, err error) {

@@ -201,6 +201,8 @@ type Handoffs struct {
 	Present func(ctx context.Context, h Handoff) (Presenting, error)
 	// Hidden says which of the items a person may not have, and why.
 	Hidden func(ctx context.Context, workspace, person string, refs []Ref) (map[Ref]string, error)
+	// Sees says which of the items a person may see; with nil, the store's word counts.
+	Sees func(ctx context.Context, workspace, person string, refs []Ref) (map[Ref]bool, error)
 	// Told is told of changes, in their transaction.
 	Told func(tx *migrations.Tx, h Handoff, what string) error
 	// Asked is told of lapses that are new, reminded of or settled, in the transaction.

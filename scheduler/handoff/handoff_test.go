@@ -430,7 +430,7 @@ func TestAnOfferRemindsAndEnds(t *testing.T) {
 		{0, "", 24 * time.Hour},
 		{24 * time.Hour, h.ID + " reminder", 3 * 24 * time.Hour},
 		{3 * 24 * time.Hour, h.ID + " reminder", OfferTime},
-		{OfferTime, "expired asked", 0},
+		{OfferTime, h.ID + " expired", 0},
 	} {
 		w.forward(start.Add(step.after).Sub(w.clock()))
 		w.told = nil
@@ -541,6 +541,9 @@ func TestALapseRemindsUntilSomebodyDecides(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := lapses[0].ID
+	if w.follow(id); !slices.Equal(w.told, []string{"owner-gone asked"}) {
+		t.Errorf("people were told %v", w.told)
+	}
 	for _, after := range []int{1, 3, 7, 14, 21} {
 		w.forward(start.Add(time.Duration(after) * 24 * time.Hour).Sub(w.clock()))
 		w.told = nil

@@ -88,6 +88,7 @@ type Lapse struct {
 	EndedHow  string      `json:"ended_how,omitempty"`
 	Items     []LapseItem `json:"items"`
 
+	shown    time.Time
 	reminded int64
 }
 
@@ -97,7 +98,13 @@ type LapseItem struct {
 	Owner string `json:"owner"` // who keeps it meanwhile
 	Held  bool   `json:"held"`  // the duty was paused for it
 	Open  bool   `json:"open"`
+
+	seen []string
 }
+
+// SeenBy reports whether it was looked up that a person who is asked may see the
+// item.
+func (i LapseItem) SeenBy(person string) bool { return slices.Contains(i.seen, person) }
 
 // Reminded is how often people were reminded of the lapse.
 func (l Lapse) Reminded() int64 { return l.reminded }
@@ -157,10 +164,7 @@ func (s *Handoffs) LapseTx(tx *migrations.Tx, workspace, cause, about string, as
 	if err := s.recordLapse(tx, l, "handoff.lapsed", "system", l.Items, map[string]string{"asked": strings.Join(asked, " ")}); err != nil {
 		return l, err
 	}
-	if err := s.ask(tx, l, LapseAsked); err != nil {
-		return l, err
-	}
-	return l, wake(tx, workspace, l.ID, tx.Now().Add(lapseReminders[0]))
+	return l, wake(tx, workspace, l.ID, tx.Now())
 }
 
 // hold pauses a duty and reports whether it is paused for that now; a human's

@@ -13,20 +13,20 @@ import (
 	"deskmate/scheduler"
 )
 
-const lapseColumns = `id, workspace, cause, about, asked, state, reminded, created_at, ended_at, ended_by, ended_how`
+const lapseColumns = `id, workspace, cause, about, asked, state, shown_at, reminded, created_at, ended_at, ended_by, ended_how`
 
 func scanLapse(row interface{ Scan(...any) error }) (Lapse, error) {
 	var l Lapse
 	var asked string
-	var created, ended int64
-	err := row.Scan(&l.ID, &l.Workspace, &l.Cause, &l.About, &asked, &l.State, &l.reminded, &created, &ended, &l.EndedBy, &l.EndedHow)
+	var shown, created, ended int64
+	err := row.Scan(&l.ID, &l.Workspace, &l.Cause, &l.About, &asked, &l.State, &shown, &l.reminded, &created, &ended, &l.EndedBy, &l.EndedHow)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNone
 	}
 	if asked != "" {
 		l.Asked = strings.Split(asked, ",")
 	}
-	l.CreatedAt, l.EndedAt = migrations.Time(created), migrations.Time(ended)
+	l.shown, l.CreatedAt, l.EndedAt = migrations.Time(shown), migrations.Time(created), migrations.Time(ended)
 	return l, err
 }
 
@@ -40,7 +40,7 @@ func loadLapse(tx *migrations.Tx, workspace, id string) (Lapse, error) {
 }
 
 func loadLapseItems(tx *migrations.Tx, id string) ([]LapseItem, error) {
-	rows, err := tx.Query(`SELECT kind, item, owner, held, open FROM lapse_items WHERE lapse = $1 ORDER BY n`, id)
+	rows, err := tx.Query(`SELECT kind, item, owner, held, seen, open FROM lapse_items WHERE lapse = $1 ORDER BY n`, id)
 	if err != nil {
 		return nil, fmt.Errorf("load items of lapse %s: %w", id, err)
 	}
@@ -48,9 +48,11 @@ func loadLapseItems(tx *migrations.Tx, id string) ([]LapseItem, error) {
 	var all []LapseItem
 	for rows.Next() {
 		var i LapseItem
-		if err := rows.Scan(&i.Kind, &i.ID, &i.Owner, &i.Held, &i.Open); err != nil {
+		var seen string
+		if err := rows.Scan(&i.Kind, &i.ID, &i.Owner, &i.Held, &seen, &i.Open); err != nil {
 			return nil, fmt.Errorf("load items of lapse %s: %w", id, err)
 		}
+		i.seen = strings.Split(seen, ",")
 		all = append(all, i)
 	}
 	return all, rows.Err()

@@ -36,8 +36,9 @@ type Plan struct {
 // PlanItem is who is to take one duty or thread; To "" is nobody yet.
 type PlanItem struct {
 	Ref
-	To  string `json:"to"`
-	Why string `json:"why"`
+	To   string `json:"to"`
+	Why  string `json:"why"`
+	Seen bool   `json:"-"` // it was looked up that who asked for the plan may see it
 }
 
 // Takers are the people whom the plan names, each once.
@@ -110,7 +111,7 @@ func storePlanItems(tx *migrations.Tx, p Plan) error {
 		return fmt.Errorf("store plan: %w", err)
 	}
 	for n, i := range p.Items {
-		if _, err := tx.Exec(`INSERT INTO handoff_plan_items (plan, n, kind, item, to_owner, why) VALUES ($1, $2, $3, $4, $5, $6)`, p.ID, n, i.Kind, i.ID, i.To, i.Why); err != nil {
+		if _, err := tx.Exec(`INSERT INTO handoff_plan_items (plan, n, kind, item, to_owner, why, seen) VALUES ($1, $2, $3, $4, $5, $6, $7)`, p.ID, n, i.Kind, i.ID, i.To, i.Why, i.Seen); err != nil {
 			return fmt.Errorf("store item of plan: %w", err)
 		}
 	}
@@ -129,14 +130,14 @@ func loadPlan(tx *migrations.Tx, workspace, id string) (Plan, error) {
 		return p, fmt.Errorf("load plan %s: %w", id, err)
 	}
 	p.LeavesAt, p.CreatedAt = migrations.Time(leaves), migrations.Time(created)
-	rows, err := tx.Query(`SELECT kind, item, to_owner, why FROM handoff_plan_items WHERE plan = $1 ORDER BY n`, id)
+	rows, err := tx.Query(`SELECT kind, item, to_owner, why, seen FROM handoff_plan_items WHERE plan = $1 ORDER BY n`, id)
 	if err != nil {
 		return p, fmt.Errorf("load plan %s: %w", id, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var i PlanItem
-		if err := rows.Scan(&i.Kind, &i.ID, &i.To, &i.Why); err != nil {
+		if err := rows.Scan(&i.Kind, &i.ID, &i.To, &i.Why, &i.Seen); err != nil {
 			return p, fmt.Errorf("load plan %s: %w", id, err)
 		}
 		p.Items = append(p.Items, i)
