@@ -355,7 +355,7 @@ func lapseHow(l handoff.Lapse) string {
 	if l.EndedBy == "system" {
 		return l.EndedHow
 	}
-	words := map[string]string{handoff.LapseKeep: "stays as it is", handoff.LapseDelete: "deleted", handoff.LapseDirect: "reports to the owner by direct message"}
+	words := map[string]string{handoff.LapseKeep: "stays as it is", handoff.LapseTake: "taken for good", handoff.LapseDelete: "deleted", handoff.LapseDirect: "reports to the owner by direct message"}
 	return first(words[l.EndedHow], l.EndedHow) + ", said by " + who
 }
 

@@ -58,6 +58,9 @@ func (h *Handover) HandLapsed(ctx context.Context, workspace, id, person, to str
 	if len(w.Items) == 0 {
 		return handoff.Handoff{}, nil, &handoff.RefusedError{Text: "Nothing of this waits any more."}
 	}
+	if to == person && to == w.From { // who keeps it takes it for good
+		return handoff.Handoff{}, nil, h.Decide(ctx, workspace, id, person, handoff.LapseTake, w.Items)
+	}
 	return h.Offer(ctx, w)
 }
 

@@ -92,10 +92,8 @@ func (s *Handoffs) take(tx *migrations.Tx, h Handoff, r Ref, a Answer) error {
 				return err
 			}
 		}
-		if slices.Contains(ownerCauses, causeOf(d.PausedWhy)) {
-			if _, err := s.Duties.Release(tx, r.ID, a.Who.ID, d.PausedWhy); err != nil {
-				return err
-			}
+		if err := s.releaseOwner(tx, r.ID, a.Who.ID); err != nil {
+			return err
 		}
 	}
 	return s.settleItem(tx, h.Workspace, r, a.Who.ID, "taken by <@"+h.To+">")

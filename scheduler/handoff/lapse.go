@@ -209,17 +209,24 @@ func (s *Handoffs) leave(tx *migrations.Tx, workspace, person, cause string, hol
 				}
 			}
 		}
-		offered, err := s.keep(tx, r, keepers)
+		waits, err := s.keep(tx, r, keepers)
 		if err != nil {
 			return err
 		}
-		if !offered {
+		if !waits {
 			asking = append(asking, r)
 		} else if r.Kind == KindDuty && hold(r) {
-			if _, err := s.hold(tx, r.ID, why); err != nil {
+			held, err := s.hold(tx, r.ID, why)
+			if err != nil {
 				return err
 			}
+			if _, err := tx.Exec(`UPDATE lapse_items SET held = $1 WHERE kind = $2 AND item = $3 AND open = 1`, held, r.Kind, r.ID); err != nil {
+				return fmt.Errorf("hold %s: %w", r.ID, err)
+			}
 		}
+	}
+	if err := s.askOthers(tx, workspace, person, keepers); err != nil {
+		return err
 	}
 	if _, err := s.LapseTx(tx, workspace, cause, person, keepers, asking, hold); err != nil {
 		return err
@@ -236,18 +243,55 @@ func (s *Handoffs) keepers(tx *migrations.Tx, workspace, without string) ([]stri
 	return slices.DeleteFunc(slices.Clone(all), func(p string) bool { return p == without }), err
 }
 
-// keep notes who keeps an item that is offered, and reports whether it is.
+// keep notes who keeps an item that is offered, or that people are asked about, and
+// reports whether it is.
 func (s *Handoffs) keep(tx *migrations.Tx, r Ref, keepers []string) (bool, error) {
 	keeper := ""
 	if len(keepers) > 0 {
 		keeper = keepers[0]
 	}
-	res, err := tx.Exec(`UPDATE handoff_items SET owner = CASE WHEN $1 = '' THEN owner ELSE $1 END WHERE kind = $2 AND item = $3 AND state = 'offered'`, keeper, r.Kind, r.ID)
-	if err != nil {
-		return false, fmt.Errorf("keep %s: %w", r.ID, err)
+	waits := false
+	for _, q := range []string{
+		`UPDATE handoff_items SET owner = CASE WHEN $1 = '' THEN owner ELSE $1 END WHERE kind = $2 AND item = $3 AND state = 'offered'`,
+		`UPDATE lapse_items SET owner = CASE WHEN $1 = '' THEN owner ELSE $1 END WHERE kind = $2 AND item = $3 AND open = 1`,
+	} {
+		res, err := tx.Exec(q, keeper, r.Kind, r.ID)
+		if err != nil {
+			return false, fmt.Errorf("keep %s: %w", r.ID, err)
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return false, fmt.Errorf("keep %s: %w", r.ID, err)
+		}
+		waits = waits || n > 0
 	}
-	n, err := res.RowsAffected()
-	return n > 0, err
+	return waits, nil
+}
+
+// askOthers has the keepers asked in place of somebody who is gone.
+func (s *Handoffs) askOthers(tx *migrations.Tx, workspace, person string, keepers []string) error {
+	all, err := openLapses(tx, workspace, "")
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if !slices.Contains(l.Asked, person) {
+			continue
+		}
+		asked := slices.DeleteFunc(slices.Clone(l.Asked), func(p string) bool { return p == person })
+		for _, k := range keepers {
+			if !slices.Contains(asked, k) {
+				asked = append(asked, k)
+			}
+		}
+		if _, err := tx.Exec(`UPDATE lapses SET asked = $1, shown_at = 0 WHERE id = $2`, strings.Join(asked, ","), l.ID); err != nil {
+			return fmt.Errorf("ask others about %s: %w", l.ID, err)
+		}
+		if err := wake(tx, workspace, l.ID, tx.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // endOffersTo ends the offers to somebody who cannot take them any more.
@@ -391,6 +435,7 @@ func (s *Handoffs) eachLapse(ctx context.Context, workspace, about string, f fun
 const (
 	LapseKeep   = "keep"   // they stay as they are
 	LapseDelete = "delete" // duties end for good
+	LapseTake   = "take"   // their owner takes them for good: what was paused runs again
 	LapseDirect = "direct" // duties report to their owner by direct message, and run again
 )
 
@@ -439,12 +484,30 @@ func (s *Handoffs) Decide(ctx context.Context, workspace, id string, who Person,
 	return l, nil
 }
 
+// releaseOwner lets a duty run again that was paused for want of an owner.
+func (s *Handoffs) releaseOwner(tx *migrations.Tx, duty, by string) error {
+	d, err := s.Duties.GetTx(tx, duty)
+	if err != nil || !slices.Contains(ownerCauses, causeOf(d.PausedWhy)) {
+		return err
+	}
+	_, err = s.Duties.Release(tx, duty, by, d.PausedWhy)
+	return err
+}
+
 func (s *Handoffs) decide(tx *migrations.Tx, l Lapse, i LapseItem, by, verdict string, direct map[string]string) error {
+	if verdict == LapseTake && by != i.Owner {
+		return refused("`%s` is <@%s>'s: only they can take it for good.", i.ID, i.Owner)
+	}
 	if i.Kind != KindDuty {
 		return nil
 	}
 	var err error
 	switch verdict {
+	case LapseTake:
+		_, err = s.Duties.Release(tx, i.ID, by, l.Words())
+		if err == nil {
+			err = s.releaseOwner(tx, i.ID, by)
+		}
 	case LapseKeep:
 	case LapseDelete:
 		_, err = s.Duties.DeleteTx(tx, i.ID, by, l.Words())
