@@ -14,6 +14,7 @@ package handoff
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -324,18 +325,14 @@ func (s *Handoffs) why(tx *migrations.Tx, o Offer, r Ref) (string, error) {
 		return why, nil
 	}
 	var to string
-	rows, err := tx.Query(`SELECT h.to_owner FROM handoff_items i JOIN handoffs h ON h.id = i.handoff WHERE i.kind = $1 AND i.item = $2 AND i.state = 'offered'`, r.Kind, r.ID)
-	if err != nil {
+	err = tx.QueryRow(`SELECT h.to_owner FROM handoff_items i JOIN handoffs h ON h.id = i.handoff WHERE i.kind = $1 AND i.item = $2 AND i.state = 'offered'`, r.Kind, r.ID).Scan(&to)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", nil
+	case err != nil:
 		return "", fmt.Errorf("look for an earlier offer: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := rows.Scan(&to); err != nil {
-			return "", fmt.Errorf("look for an earlier offer: %w", err)
-		}
-		return "it is offered to <@" + to + "> already", rows.Err()
-	}
-	return "", rows.Err()
+	return "it is offered to <@" + to + "> already", nil
 }
 
 // owner is who answers for an item now; ErrNone if it has ended.

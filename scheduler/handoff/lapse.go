@@ -469,6 +469,9 @@ func (s *Handoffs) Decide(ctx context.Context, workspace, id string, who Person,
 				return fmt.Errorf("settle item of lapse: %w", err)
 			}
 		}
+		if len(done) == 0 {
+			return refused("Nothing of this was chosen, or nothing waits any more.")
+		}
 		if err := s.recordLapse(tx, l, "handoff.decided", who.ID, done, map[string]string{"verdict": verdict}); err != nil {
 			return err
 		}
