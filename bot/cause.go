@@ -96,8 +96,6 @@ func (a ask) setOff() (intent, bool) {
 	return says(said)
 }
 
-var personMention = regexp.MustCompile(`<@[UW][A-Z0-9]+>`)
-
 // HookCause is what a webhook of a duty was sent: words that nobody here answers for.
 func HookCause(duty string, body []byte, at time.Time) scheduler.Cause {
 	name := "webhook:" + duty

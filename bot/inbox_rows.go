@@ -40,13 +40,22 @@ func insert(tx *migrations.Tx, e Event, state string) (bool, error) {
 }
 
 // joinThread notes that the agent takes part in the thread of e. Who asked first
-// owns it.
+// owns it. What the agent tells by itself is nobody's work until somebody answers;
+// a settled thread is open again when somebody addresses the agent in it.
 func joinThread(tx *migrations.Tx, e Event) error {
 	now := migrations.Micros(tx.Now())
-	_, err := tx.Exec(`INSERT INTO threads (workspace, channel, thread_ts, thread_key, owner, joined_at, last_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $6)
-		ON CONFLICT (workspace, channel, thread_ts) DO UPDATE SET last_at = excluded.last_at`,
-		e.Workspace, e.Channel, e.Thread, e.threadKey(), e.User, now)
+	state, addressed := "open", 0
+	if e.Kind != KindMessage {
+		state = "told"
+	}
+	if e.Addressed() {
+		addressed = 1
+	}
+	_, err := tx.Exec(`INSERT INTO threads (workspace, channel, thread_ts, thread_key, owner, joined_at, last_at, state)
+		VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
+		ON CONFLICT (workspace, channel, thread_ts) DO UPDATE SET last_at = excluded.last_at,
+			state = CASE WHEN $7 = 'open' AND (threads.state = 'told' OR $8 = 1) THEN 'open' ELSE threads.state END`,
+		e.Workspace, e.Channel, e.Thread, e.threadKey(), e.User, now, state, addressed)
 	if err != nil {
 		return fmt.Errorf("note thread %s: %w", e.threadKey(), err)
 	}

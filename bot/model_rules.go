@@ -113,7 +113,7 @@ func (a ask) missing(calls []ToolCall) string {
 // readsOnly are tools whose one result serves everybody who asks for it in a turn.
 func readsOnly(tool string) bool {
 	switch tool {
-	case "recall", "duty_list", "read_thread", "brief", "read_channel", "who_am_i", "what_can_you_do":
+	case "recall", "duty_list", "read_thread", "brief", "read_channel", "who_am_i", "what_can_you_do", "handoff_list":
 		return true
 	}
 	return false

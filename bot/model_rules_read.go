@@ -77,7 +77,7 @@ func (a ask) rules() []rule {
 	case a.silent: // only what is clearly meant for it
 		return []rule{ask.calling, ask.settling, ask.judging, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding, ask.summary, ask.question}
 	}
-	return []rule{ask.calling, ask.manners, ask.itself, ask.settling, ask.watching, ask.following, ask.hooking, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding,
+	return []rule{ask.calling, ask.manners, ask.itself, ask.settling, ask.watching, ask.following, ask.hooking, ask.notingQuoted, ask.noting, ask.forgetting, ask.passing, ask.duties, ask.reminding,
 		ask.later, ask.summary, ask.handing, ask.reading, ask.changing, ask.posting, ask.direct, ask.reacting, ask.question, ask.saying}
 }
 

@@ -23,6 +23,7 @@ const (
 	FieldChoice   = "choice"
 	FieldChoices  = "choices"
 	FieldPeople   = "people"
+	FieldPerson   = "person"
 	FieldChannels = "channel"
 )
 
@@ -99,6 +100,10 @@ func (f Field) element() slack.BlockElement {
 	case FieldPeople:
 		e := slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, nil, "value")
 		e.InitialUsers = f.Initial
+		return e
+	case FieldPerson:
+		e := slack.NewOptionsSelectBlockElement(slack.OptTypeUser, nil, "value")
+		e.InitialUser = one
 		return e
 	case FieldChannels:
 		e := slack.NewOptionsSelectBlockElement(slack.OptTypeChannels, nil, "value")

@@ -47,6 +47,7 @@ type Toolbox struct {
 	People  *Directory
 	Memory  *memory.Memory
 	Duties  *scheduler.Scheduler
+	Handing *Handover
 	Agents  *identity.Agents
 	Model   Model
 	Clock   func() time.Time
@@ -66,6 +67,7 @@ func (b Toolbox) Tools() []Tool {
 	add("memory", memoryTools(b))
 	add("duties", dutyTools(b.Duties, b.People, b.Clock))
 	add("duties", watchTools(b))
+	add("duties", handoffTools(b.Handing))
 	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))
 	return all

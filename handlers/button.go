@@ -21,6 +21,7 @@ type Buttons struct {
 	Notes     *Notes
 	Duties    *Duties
 	Promises  *Promises
+	Handoffs  *Handoffs
 }
 
 // Handle makes a press durable. What is not a button of ours is nothing.
@@ -38,6 +39,9 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 		return h.Duties.press(ctx, a)
 	case bot.ButtonPromiseUndo, bot.ButtonPromiseDone, bot.ButtonPromiseLater, bot.ButtonPromiseDrop:
 		return h.Promises.press(ctx, a)
+	case bot.ButtonTake, bot.ButtonChoose, bot.ButtonRefuse, bot.ButtonConfirm, bot.ButtonRedraw, bot.ButtonDrop,
+		bot.ButtonHand, bot.ButtonKeepPaused, bot.ButtonEnd, bot.ButtonDirect:
+		return h.Handoffs.press(ctx, a)
 	case bot.ButtonReason:
 		return h.Approvals.openReason(ctx, a)
 	case bot.ButtonArgs:

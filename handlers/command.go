@@ -18,6 +18,7 @@ import (
 	"deskmate/memory"
 	"deskmate/migrations"
 	"deskmate/scheduler"
+	"deskmate/scheduler/handoff"
 )
 
 // Commands answers slash commands: /deskmate and a word that says what.
@@ -33,6 +34,7 @@ type Commands struct {
 	Budgets     *budget.Budgets
 	Memory      *memory.Memory
 	Duties      *scheduler.Scheduler
+	Handover    *bot.Handover
 	Logger      zerolog.Logger
 }
 
@@ -68,6 +70,7 @@ func subcommands() []subcommand {
 		{"connect", "connect [add|show|accept|refresh|quarantine|remove NAME]", "connect show tracker", "the systems that I am connected to; admins connect and accept them", (*Commands).connect},
 		{"budget", "budget [set SCOPE UNIT PERIOD AMOUNT why REASON | remove SCOPE UNIT PERIOD why REASON]", "budget set channel:* tokens day 200000 why first month", "what is left of the budgets here; admins set them", (*Commands).budget},
 		{"memory", "memory [forget ID | correct ID TEXT | history ID | learn on|off | notes on|off | judge on|off | follow on|off | retention DAYS|off | hold on|off | instructions TEXT|off] [everywhere] [why REASON]", "memory retention 365 why our policy", "what I know here, and its rules; channel managers and admins set them", (*Commands).memory},
+		{"handoff", "handoff [list | offer WHAT to @person [from @person] [why REASON] | accept ID [d_…] | decline ID why REASON | withdraw ID | plan @person [on DAY] | unowned]", "handoff offer duties to @chloe why I am on leave", "who owns what; pass work on, take it or leave it", (*Commands).handoff},
 		{"help", "help", "help", "this list", (*Commands).help},
 	}
 }
@@ -86,8 +89,13 @@ func (h *Commands) Handle(ctx context.Context, c bot.Command) error {
 	var told *sorry
 	var refused *policy.NotAllowedError
 	var invalid *policy.InvalidError
+	var no *handoff.RefusedError
 	switch {
 	case err == nil:
+	case errors.As(err, &no):
+		text = no.Text
+	case errors.Is(err, handoff.ErrNone):
+		text = "I do not know that handoff (any more). `/deskmate handoff list` shows what there is."
 	case errors.As(err, &told):
 		text = told.text
 	case errors.As(err, &refused):

@@ -92,6 +92,7 @@ type Forms struct {
 	Home      *Home
 	Shortcuts *Shortcuts
 	Promises  *Promises
+	Handoffs  *Handoffs
 }
 
 // Handle says what is wrong with a form, by field; nothing closes it.
@@ -103,6 +104,8 @@ func (f *Forms) Handle(ctx context.Context, s bot.Submission) (map[string]string
 		return f.Shortcuts.submit(ctx, s)
 	case formLater:
 		return f.Promises.later(ctx, s)
+	case formChoose, formRefuse, formPlan, formLapseHand, formEnd:
+		return f.Handoffs.submit(ctx, s)
 	case formDeny:
 		return nil, f.Approvals.decide(ctx, s.Key, "", identity.Press{
 			Workspace: s.Workspace, Approval: s.Metadata, Person: s.User, Verdict: identity.VerdictDeny, Reason: s.Values["reason"], Via: "form"})

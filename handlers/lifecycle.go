@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/rs/zerolog"
@@ -21,7 +22,9 @@ type Lifecycle struct {
 	Memory *memory.Memory
 	// Sponsors are looked up anew when one of them changes; nil: nobody is.
 	Sponsors *identity.Sponsors
-	Logger   zerolog.Logger
+	// Owners are looked at when they or their places change; nil: nobody is.
+	Owners *Owners
+	Logger zerolog.Logger
 }
 
 // Handle takes one change. What was known before is forgotten, so that the next
@@ -30,23 +33,50 @@ func (h *Lifecycle) Handle(ctx context.Context, c bot.Change) error {
 	h.People.Forget(c)
 	switch c.Kind {
 	case "member_joined_channel":
-		return h.write(ctx, c, func(tx *migrations.Tx) error { return h.Memory.Joined(tx, c.Workspace, c.Channel, c.User) })
+		err := h.write(ctx, c, func(tx *migrations.Tx) error { return h.Memory.Joined(tx, c.Workspace, c.Channel, c.User) })
+		return errors.Join(err, h.owners(ctx, c, c.User, c.Channel))
 	case "member_left_channel":
-		return h.write(ctx, c, func(tx *migrations.Tx) error { return h.Memory.Left(tx, c.Workspace, c.Channel, c.User) })
+		err := h.write(ctx, c, func(tx *migrations.Tx) error { return h.Memory.Left(tx, c.Workspace, c.Channel, c.User) })
+		if h.Owners != nil {
+			err = errors.Join(err, h.Owners.Handover.Left(ctx, c))
+		}
+		return errors.Join(err, h.owners(ctx, c, c.User))
 	case "channel_shared", "channel_unshared", "channel_archive", "channel_unarchive", "channel_rename", "group_archive", "group_rename":
 		// Asked for at once: what may be shown depends on what the channel is now.
 		if _, err := h.People.Channel(ctx, c.Workspace, c.Channel); err != nil {
 			h.Logger.Warn().Err(err).Str("change", c.Kind).Msg("changed channel not looked up")
 		}
+		return h.owners(ctx, c, c.Channel)
+	case "channel_deleted", "group_deleted", "channel_left", "group_left", "group_unarchive":
+		return h.owners(ctx, c, c.Channel)
 	case "user_change":
 		if _, err := h.People.Person(ctx, c.Workspace, c.User); err != nil {
 			h.Logger.Warn().Err(err).Str("change", c.Kind).Msg("changed person not looked up")
 		}
-		return h.sponsor(ctx, c)
+		return errors.Join(h.sponsor(ctx, c), h.owners(ctx, c, c.User))
 	case "app_uninstalled", "tokens_revoked":
 		return h.suspend(ctx, c)
 	}
 	return nil
+}
+
+// owners has those who own work, or its places, looked at: what they are now is for
+// Slack to say.
+func (h *Lifecycle) owners(ctx context.Context, c bot.Change, about ...string) error {
+	if h.Owners == nil {
+		return nil
+	}
+	return h.write(ctx, c, func(tx *migrations.Tx) error {
+		for _, id := range about {
+			if id == "" {
+				continue
+			}
+			if err := h.Owners.Look(tx, c.Workspace, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // sponsor has the sponsors looked up when the person who changed is one of them.

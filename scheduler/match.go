@@ -214,9 +214,6 @@ func (s *Scheduler) Fitting(ctx context.Context, h Happening) ([]Duty, error) {
 	return all, nil
 }
 
-// GetTx is Get in a transaction.
-func (s *Scheduler) GetTx(tx *migrations.Tx, id string) (Duty, error) { return load(tx, id) }
-
 // Settle ends a duty that has come to its end: what it followed is settled. by and
 // why are for the ledger.
 func (s *Scheduler) Settle(tx *migrations.Tx, id, by, why string) (Duty, error) {

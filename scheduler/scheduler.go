@@ -20,7 +20,6 @@ import (
 
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
-	"deskmate/scheduler/task"
 )
 
 // TaskDuty is the kind of the tasks of duties.
@@ -250,14 +249,7 @@ func resume(tx *migrations.Tx, d *Duty) error {
 
 // Delete ends a duty for good. Its history stays.
 func (s *Scheduler) Delete(ctx context.Context, id, by string) (Duty, error) {
-	return s.change(ctx, id, by, "deleted", func(tx *migrations.Tx, d *Duty) error {
-		d.State, d.NextAt = StateDeleted, time.Time{}
-		_, err := tx.Exec(`UPDATE runs SET state = 'skipped', error = 'the duty was deleted', ended_at = $1 WHERE duty = $2 AND state = 'waiting'`, migrations.Micros(tx.Now()), d.ID)
-		if err != nil {
-			return fmt.Errorf("close waiting runs: %w", err)
-		}
-		return task.Forget(tx, dutyKey(d.ID))
-	})
+	return s.change(ctx, id, by, "deleted", remove)
 }
 
 // Edit alters what a duty is. What alter makes of it is checked as a new duty is;

@@ -42,6 +42,7 @@ type cli struct {
 	Access     accessCommand     `cmd:"" help:"See, grant, revoke and explain what the agent may do; as a file too."`
 	Audit      auditCommand      `cmd:"" help:"Read and verify the ledger."`
 	Duty       dutyCommand       `cmd:"" help:"List and steer duties."`
+	Handoff    handoffCommand    `cmd:"" help:"See who hands what to whom, offer work to somebody else, and list what nobody owns."`
 	Memory     memoryCommand     `cmd:"" help:"List, search, export and forget what the agent knows."`
 	Monitor    monitorCommand    `cmd:"" help:"What the monitor noticed, its thresholds, and what other thresholds would have noticed."`
 	Agent      agentCommand      `cmd:"" help:"Show, suspend and resume the agent."`

@@ -24,6 +24,7 @@ import (
 	"deskmate/memory"
 	"deskmate/migrations"
 	"deskmate/scheduler"
+	"deskmate/scheduler/handoff"
 	"deskmate/scheduler/task"
 )
 
@@ -41,6 +42,7 @@ type Store struct {
 	Vault       *vault.Vault
 	Memory      *memory.Memory
 	Duties      *scheduler.Scheduler
+	Handoffs    *handoff.Handoffs
 	Connections *connection.Manager
 	Budgets     *budget.Budgets
 
@@ -67,7 +69,9 @@ func openStore(ctx context.Context, c Config, clock func() time.Time, log zerolo
 		DB:    db, Keys: keys, Ledger: l, Agents: identity.NewAgents(db, l), Access: policy.New(db, l), Memory: memory.New(db, l, bot.Eraser(l)), Duties: scheduler.New(db, l, fire),
 		review: c.Review,
 	}
+	s.Handoffs = &handoff.Handoffs{DB: db, Ledger: l, Duties: s.Duties, Threads: bot.HandoffThreads(), Sponsors: bot.Sponsors}
 	told := &bot.Notices{Outbox: bot.NewOutbox(bot.OutboxOptions{DB: db}), Channel: c.AdminChannel, Logger: log}
+	(&bot.Handover{DB: db, Handoffs: s.Handoffs, Duties: s.Duties, Agents: s.Agents, Outbox: told.Outbox, Notices: told, Logger: log}).Tell()
 	s.Connections = connection.New(connection.Options{DB: db, Ledger: l, Vault: s.Vault, Logger: log, Notice: told.Post, Known: s.known, Version: Version})
 	s.Budgets = &budget.Budgets{DB: db, Ledger: l, Zone: c.BudgetZone, Prices: c.Prices, Notice: told.Post}
 	return s, nil
@@ -234,6 +238,8 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	spoken := &bot.Threads{DB: a.DB, Memory: a.Memory, Reader: reader, People: a.people, Bot: own, Turns: turns, Home: a.Self.URL}
 	box := bot.Toolbox{Reader: reader, Threads: spoken, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now, Bot: own, Turns: turns}
 	box.Briefer = &bot.Briefer{DB: a.DB, Ledger: a.Ledger, Memory: a.Memory, People: a.people, Agents: a.Agents, Model: model, Budgets: a.Budgets}
+	handing := &bot.Handover{DB: a.DB, Handoffs: a.Handoffs, Duties: a.Duties, People: a.people, Memory: a.Memory, Agents: a.Agents, Bot: own, Home: a.Self.URL, Logger: o.Logger}
+	box.Handing = handing
 	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
 	gate := identity.NewGate(a.DB, a.Ledger, a.rules, o.Crash)
 	gate.Readers, gate.Budgets = a.people, a.Budgets
@@ -249,6 +255,8 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	})
 	box.Outbox, a.watcher.Outbox = a.outbox, a.outbox
 	a.notices = &bot.Notices{Outbox: a.outbox, Channel: a.config.AdminChannel, Logger: o.Logger}
+	handing.Outbox, handing.Notices = a.outbox, a.notices
+	handing.Join()
 	a.loop = &bot.Loop{
 		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
 		Model: model, Tools: box.Tools(), Limits: a.limits(), Faces: bot.DefaultFaces(), Logger: o.Logger, Crash: o.Crash,
@@ -275,9 +283,13 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
 
 	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
-	commands := &handlers.Commands{DB: a.DB, Memory: a.Memory, Duties: a.Duties, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
+	buttons.Handoffs = &handlers.Handoffs{DB: a.DB, Handover: handing, Outbox: a.outbox}
+	a.runner.Handle(handoff.TaskHandoff, 2, a.Handoffs.Handle)
+	owners := &handlers.Owners{DB: a.DB, Handover: handing}
+	a.runner.Handle(handlers.TaskOwners, 1, owners.Handle)
+	commands := &handlers.Commands{DB: a.DB, Memory: a.Memory, Duties: a.Duties, Handover: handing, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
 	buttons.Promises = &handlers.Promises{DB: a.DB, Duties: a.Duties, People: a.people, Outbox: a.outbox}
-	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals, Promises: buttons.Promises}
+	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals, Promises: buttons.Promises, Handoffs: buttons.Handoffs}
 	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
 	a.runner.Handle(identity.TaskSponsor, 1, sponsors.Handle)
 	reviews := a.Reviews()
@@ -304,12 +316,12 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	buttons.Notes = &handlers.Notes{DB: a.DB, Notes: box.Notes(), Outbox: a.outbox}
 	buttons.Duties = &handlers.Duties{DB: a.DB, Duties: a.Duties, Outbox: a.outbox, Roll: a.people}
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
-	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look)
+	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look, owners.Begin)
 	buttons.Home = a.home(gate)
 	a.runner.Handle(handlers.TaskHome, 8, buttons.Home.Handle)
 	buttons.Shortcuts = &handlers.Shortcuts{People: a.people, Agents: a.Agents, Memory: a.Memory, Reader: reader, Outbox: a.outbox, Loop: a.loop, Logger: o.Logger}
 	forms.Home, forms.Shortcuts = buttons.Home, buttons.Shortcuts
-	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Sponsors: sponsors, Logger: o.Logger}
+	lifecycle := &handlers.Lifecycle{People: a.people, Agents: a.Agents, Memory: a.Memory, DB: a.DB, Sponsors: sponsors, Owners: owners, Logger: o.Logger}
 	sinks := bot.Sinks{Event: a.inbox.Accept, Change: lifecycle.Handle, Action: buttons.Handle, Command: commands.Handle, Form: forms.Handle,
 		Visit: buttons.Home.Visit, Shortcut: buttons.Shortcuts.Handle}
 	a.hooks = &handlers.Webhooks{DB: a.DB, Duties: a.Duties, Vault: a.Vault, Ledger: a.Ledger, Logger: o.Logger}

@@ -317,6 +317,7 @@ func (p *Person) Submit(ctx context.Context, f Form, values map[string]string) (
 			InitialOption  json.RawMessage `json:"initial_option"`
 			InitialOptions json.RawMessage `json:"initial_options"`
 			InitialUsers   []string        `json:"initial_users"`
+			InitialUser    string          `json:"initial_user"`
 		} `json:"element"`
 	}
 	if err := json.Unmarshal(f.Blocks, &blocks); err != nil {
@@ -349,6 +350,10 @@ func (p *Person) Submit(ctx context.Context, f Form, values map[string]string) (
 					all = append(all, option(s))
 				}
 				v["selected_options"] = all
+			}
+		case b.Element.Type == "users_select":
+			if v["selected_user"] = b.Element.InitialUser; ok {
+				v["selected_user"] = given
 			}
 		case b.Element.Type == "multi_users_select":
 			v["selected_users"] = b.Element.InitialUsers

@@ -1,0 +1,683 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"deskmate/identity/ledger"
+	"deskmate/migrations"
+	"deskmate/scheduler"
+	"deskmate/scheduler/task"
+)
+
+const team = "T0TEAM"
+
+var (
+	start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	ada   = Person{ID: "U0ADA", Member: true, Governs: true}
+	ben   = Person{ID: "U0BEN", Member: true}
+	chloe = Person{ID: "U0CHLOE", Member: true}
+	gil   = Person{ID: "U0GIL"}
+)
+
+// world is a store with a clock, handoffs, and what people were told.
+type world struct {
+	t  testing.TB
+	db *migrations.DB
+	l  *ledger.Ledger
+	s  *Handoffs
+
+	mu       sync.Mutex
+	now      time.Time
+	told     []string
+	fail     error // of the next telling
+	sponsors []string
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, now: start, sponsors: []string{"U0ADA"}}
+	db, err := migrations.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), migrations.Options{Clock: w.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close store: %v", err)
+		}
+	})
+	k, err := ledger.DeriveKeys([]byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.db, w.l = db, ledger.New(db, k, ledger.Options{})
+	w.s = &Handoffs{DB: db, Ledger: w.l, Duties: scheduler.New(db, w.l, nil), Threads: w.threads(), Sponsors: func(*migrations.Tx, string) ([]string, error) { return w.sponsors, nil },
+		Told:  func(_ *migrations.Tx, h Handoff, what string) error { return w.tell(h.ID + " " + what) },
+		Asked: func(_ *migrations.Tx, l Lapse, what string) error { return w.tell(l.Cause + " " + what) },
+	}
+	for _, p := range []string{"U0ADA", "U0BEN", "U0CHLOE"} {
+		w.exec(`INSERT INTO people (workspace, id, name, real_name, tz, kind, is_admin, is_deleted, fetched_at) VALUES ('`+team+`', $1, '', '', '', 'member', 0, 0, 1)`, p)
+	}
+	return w
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+func (w *world) forward(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(d)
+}
+
+func (w *world) tell(what string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told = append(w.told, what)
+	return w.fail
+}
+
+func (w *world) exec(q string, args ...any) {
+	w.t.Helper()
+	if err := w.db.Write(context.Background(), func(tx *migrations.Tx) error { _, err := tx.Exec(q, args...); return err }); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// threads are rows of the very table, as the bot keeps them.
+func (w *world) threads() Threads {
+	list := func(tx *migrations.Tx, where string, args ...any) ([]Thread, error) {
+		rows, err := tx.Query(`SELECT channel, thread_ts, owner FROM threads WHERE workspace = $1 AND state = 'open'`+where, args...)
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		var all []Thread
+		for rows.Next() {
+			t := Thread{Workspace: team}
+			if err := rows.Scan(&t.Channel, &t.TS, &t.Owner); err != nil {
+				return nil, err
+			}
+			all = append(all, t)
+		}
+		return all, rows.Err()
+	}
+	return Threads{
+		Open: func(tx *migrations.Tx, workspace, owner string) ([]Thread, error) {
+			return list(tx, ` AND ($2 = '' OR owner = $2)`, workspace, owner)
+		},
+		Get: func(tx *migrations.Tx, workspace, channel, ts string) (Thread, error) {
+			all, err := list(tx, ` AND channel = $2 AND thread_ts = $3`, workspace, channel, ts)
+			if err == nil && len(all) == 0 {
+				return Thread{}, ErrNone
+			}
+			if err != nil {
+				return Thread{}, err
+			}
+			return all[0], nil
+		},
+		Own: func(tx *migrations.Tx, workspace, channel, ts, owner string) error {
+			_, err := tx.Exec(`UPDATE threads SET owner = $1 WHERE workspace = $2 AND channel = $3 AND thread_ts = $4`, owner, workspace, channel, ts)
+			return err
+		},
+	}
+}
+
+func (w *world) duty(owner string) Ref {
+	w.t.Helper()
+	d, err := w.s.Duties.Create(context.Background(), scheduler.NewDuty{Workspace: team, Channel: "C0ENG", ChannelKind: "public", Title: "Stand-up", Prompt: "post Stand-up time",
+		Schedule: scheduler.Schedule{Cron: "30 9 * * 1-5", TZ: "Europe/Berlin"}, Owner: owner})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return Ref{KindDuty, d.ID}
+}
+
+func (w *world) thread(n int, owner string) Ref {
+	w.t.Helper()
+	ts := fmt.Sprintf("17000000%02d.000100", n)
+	w.exec(`INSERT INTO threads (workspace, channel, thread_ts, thread_key, owner, joined_at, last_at) VALUES ($1, 'C0ENG', $2, $3, $4, $5, $5)`, team, ts, "thread:"+ts, owner, migrations.Micros(w.clock()))
+	return ThreadRef("C0ENG", ts)
+}
+
+func (w *world) owner(r Ref) string {
+	w.t.Helper()
+	owner := ""
+	err := w.db.Read(context.Background(), func(tx *migrations.Tx) (err error) {
+		owner, err = w.s.owner(tx, team, r)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return owner
+}
+
+func (w *world) owned(want string, refs ...Ref) {
+	w.t.Helper()
+	for _, r := range refs {
+		if got := w.owner(r); got != want {
+			w.t.Errorf("%s is %s's, want %s's", r.ID, got, want)
+		}
+	}
+}
+
+func (w *world) offer(o Offer) Handoff {
+	w.t.Helper()
+	o.Workspace = team
+	h, _, err := w.s.Offer(context.Background(), o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return h
+}
+
+// kinds are the ledger's entries about handoffs, with who acted.
+func (w *world) kinds() []string {
+	w.t.Helper()
+	all, err := w.l.Search(context.Background(), team, ledger.Query{Limit: 1000})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out []string
+	for _, e := range all {
+		r, err := e.Record()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if strings.HasPrefix(e.Kind, "handoff.") {
+			out = append(out, e.Kind+" "+r.Actor)
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// follow works the task of a handoff, plan or lapse, as the runner does.
+func (w *world) follow(id string) task.Result {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	runner := task.NewRunner(w.db, task.Options{})
+	done := make(chan task.Result, 1)
+	runner.Handle(TaskHandoff, 1, func(ctx context.Context, lease *task.Lease) (task.Result, error) {
+		r, err := w.s.Handle(ctx, lease)
+		if err != nil {
+			w.t.Error(err)
+		}
+		if lease.Key == taskKey(id) {
+			select {
+			case done <- r:
+			default:
+			}
+		}
+		return r, err
+	})
+	if err := w.db.Write(ctx, func(tx *migrations.Tx) error { return wake(tx, team, id, tx.Now()) }); err != nil {
+		w.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- runner.Run(ctx) }()
+	var r task.Result
+	select {
+	case r = <-done:
+	case <-time.After(20 * time.Second):
+		w.t.Fatal("the task was not worked")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func TestAcceptedWorkHasANewOwner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d1, d2, t1 := w.duty("U0BEN"), w.duty("U0BEN"), w.thread(1, "U0BEN")
+	h := w.offer(Offer{From: "U0BEN", To: chloe, Asker: ben, Items: []Ref{d1, d2, t1}, Reason: "on leave"})
+	w.owned("U0BEN", d1, d2, t1)
+	h, err := w.s.Accept(t.Context(), Answer{Workspace: team, ID: h.ID, Who: chloe, Items: []Ref{d1, t1}, Rest: true, Reason: "too much", Via: "form"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.State != StatePart || h.Count(StateAccepted) != 2 || h.Of(StateDeclined)[0].Why != "too much" {
+		t.Errorf("the handoff is %+v", h)
+	}
+	w.owned("U0CHLOE", d1, t1)
+	w.owned("U0BEN", d2)
+	want := []string{"handoff.offered U0BEN", "handoff.declined U0CHLOE", "handoff.accepted U0CHLOE", "handoff.lapsed system"}
+	if got := w.kinds(); !slices.Equal(got, want) {
+		t.Errorf("the ledger has %v, want %v", got, want)
+	}
+	// What was declined is asked about again: its owner, who is here.
+	lapses, err := w.s.Lapses(t.Context(), team)
+	if err != nil || len(lapses) != 1 || !slices.Equal(lapses[0].Asked, []string{"U0BEN"}) || lapses[0].Items[0].Ref != d2 {
+		t.Errorf("lapses: %+v, %v", lapses, err)
+	}
+}
+
+func TestWhoMayHandOverWhat(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.duty("U0BEN")
+	for _, c := range []struct {
+		name  string
+		offer Offer
+		want  string
+	}{
+		{"another member", Offer{From: "U0BEN", To: chloe, Asker: chloe}, "Only <@U0BEN>, my sponsor or an admin"},
+		{"to a guest", Offer{From: "U0BEN", To: gil, Asker: ben}, "active full member"},
+		{"to oneself", Offer{From: "U0BEN", To: ben, Asker: ben}, "owns it already"},
+		{"to nobody", Offer{From: "U0BEN", Asker: ben}, "who is to take it"},
+		{"what is not theirs", Offer{From: "U0CHLOE", To: ben, Asker: chloe}, "it is <@U0BEN>'s"},
+		{"what they may not see", Offer{From: "U0BEN", To: chloe, Asker: ben, Hidden: map[Ref]string{d: "it is in a place that <@U0CHLOE> cannot see"}}, "cannot see"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.offer.Workspace, c.offer.Items = team, []Ref{d}
+			_, _, err := w.s.Offer(t.Context(), c.offer)
+			var no *RefusedError
+			if !errors.As(err, &no) || !strings.Contains(no.Text, c.want) {
+				t.Errorf("the offer gave %v, want %q", err, c.want)
+			}
+		})
+	}
+	h := w.offer(Offer{From: "U0BEN", To: chloe, Asker: ada, Items: []Ref{d}})
+	if _, _, err := w.s.Offer(t.Context(), Offer{Workspace: team, From: "U0BEN", To: ada, Asker: ben, Items: []Ref{d}}); err == nil || !strings.Contains(err.Error(), "offered to <@U0CHLOE> already") {
+		t.Errorf("a second offer of the same gave %v", err)
+	}
+	for name, a := range map[string]struct {
+		who Person
+		do  func(context.Context, Answer) (Handoff, error)
+	}{
+		"somebody else accepts":  {ada, w.s.Accept},
+		"the old owner accepts":  {ben, w.s.Accept},
+		"somebody else declines": {ada, w.s.Decline},
+		"an operator accepts":    {Person{ID: "cli:root", Operator: true}, w.s.Accept},
+		"a stranger withdraws":   {Person{ID: "U0XENA"}, w.s.Withdraw},
+		"a guest by then":        {Person{ID: "U0CHLOE"}, w.s.Accept},
+	} {
+		var no *RefusedError
+		if _, err := a.do(t.Context(), Answer{Workspace: team, ID: h.ID, Who: a.who}); !errors.As(err, &no) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.owned("U0BEN", d)
+	if n := strings.Count(strings.Join(w.kinds(), "\n"), "handoff.refused"); n != 6 {
+		t.Errorf("%d refusals are in the ledger, want 6", n)
+	}
+	if _, err := w.s.Accept(t.Context(), Answer{Workspace: "T0OTHER", ID: h.ID, Who: chloe}); !errors.Is(err, ErrNone) {
+		t.Errorf("from another workspace: %v", err)
+	}
+}
+
+func TestAcceptIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var refs []Ref
+	for i := range 12 {
+		refs = append(refs, w.duty("U0BEN"))
+		if i < 5 {
+			refs = append(refs, w.thread(i, "U0BEN"))
+		}
+	}
+	h := w.offer(Offer{From: "U0BEN", To: chloe, Asker: ben, Items: refs})
+	before := len(w.kinds())
+	w.fail = errors.New("the disk is full")
+	if _, err := w.s.Accept(t.Context(), Answer{Workspace: team, ID: h.ID, Who: chloe}); !errors.Is(err, w.fail) {
+		t.Fatalf("accepting gave %v", err)
+	}
+	w.owned("U0BEN", refs...)
+	if got, err := w.s.Get(t.Context(), team, h.ID); err != nil || got.Count(StateOffered) != len(refs) || len(w.kinds()) != before {
+		t.Errorf("something of it stayed: %+v, %v", got, w.kinds())
+	}
+	w.fail = nil
+	if _, err := w.s.Accept(t.Context(), Answer{Workspace: team, ID: h.ID, Who: chloe}); err != nil {
+		t.Fatal(err)
+	}
+	w.owned("U0CHLOE", refs...)
+}
+
+func TestTwoAnswersAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.duty("U0BEN")
+	h := w.offer(Offer{From: "U0BEN", To: chloe, Asker: ben, Items: []Ref{d}})
+	var wait sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wait.Go(func() {
+			if i%2 == 0 {
+				_, errs[i] = w.s.Accept(context.Background(), Answer{Workspace: team, ID: h.ID, Who: chloe})
+			} else {
+				_, errs[i] = w.s.Withdraw(context.Background(), Answer{Workspace: team, ID: h.ID, Who: ben})
+			}
+		})
+	}
+	wait.Wait()
+	counted := 0
+	for _, err := range errs {
+		var no *RefusedError
+		if err == nil {
+			counted++
+		} else if !errors.As(err, &no) {
+			t.Errorf("an answer failed with %v", err)
+		}
+	}
+	if counted != 1 {
+		t.Errorf("%d answers counted", counted)
+	}
+	got, err := w.s.Get(t.Context(), team, h.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.owned(map[string]string{StateAccepted: "U0CHLOE", StateWithdrawn: "U0BEN"}[got.State], d)
+}
+
+func TestWhatChangedMeanwhileIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gone, other, kept := w.duty("U0BEN"), w.duty("U0BEN"), w.duty("U0BEN")
+	h := w.offer(Offer{From: "U0BEN", To: chloe, Asker: ben, Items: []Ref{gone, other, kept}})
+	if _, err := w.s.Duties.Delete(t.Context(), gone.ID, "U0BEN"); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(`UPDATE duties SET owner = 'U0ADA' WHERE id = $1`, other.ID)
+	h, err := w.s.Accept(t.Context(), Answer{Workspace: team, ID: h.ID, Who: chloe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Count(StateAccepted) != 1 || h.Count(StateGone) != 2 || h.State != StateAccepted {
+		t.Errorf("the handoff is %+v", h)
+	}
+	w.owned("U0ADA", other)
+	w.owned("U0CHLOE", kept)
+	if _, err := w.s.Accept(t.Context(), Answer{Workspace: team, ID: h.ID, Who: chloe}); err == nil {
+		t.Error("a handoff that is over was accepted again")
+	}
+}
+
+func TestTheSameRequestOffersOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.duty("U0BEN")
+	o := Offer{From: "U0BEN", To: chloe, Asker: ben, Items: []Ref{d}, Request: "message:C1:1"}
+	if a, b := w.offer(o), w.offer(o); a.ID != b.ID {
+		t.Errorf("one request made %s and %s", a.ID, b.ID)
+	}
+}
+
+func TestAnOfferRemindsAndEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.duty("U0BEN")
+	h := w.offer(Offer{From: "U0BEN", To: chloe, Asker: ben, Items: []Ref{d}})
+	for _, step := range []struct {
+		after time.Duration
+		told  string
+		again time.Duration // after the offer
+	}{
+		{0, "", 24 * time.Hour},
+		{24 * time.Hour, h.ID + " reminder", 3 * 24 * time.Hour},
+		{3 * 24 * time.Hour, h.ID + " reminder", OfferTime},
+		{OfferTime, h.ID + " expired", 0},
+	} {
+		w.forward(start.Add(step.after).Sub(w.clock()))
+		w.told = nil
+		r := w.follow(h.ID)
+		if got := strings.Join(w.told, ", "); step.told == "" && got != "" || !strings.Contains(got, step.told) {
+			t.Errorf("after %v people were told %q, want %q", step.after, got, step.told)
+		}
+		want := time.Time{}
+		if step.again != 0 {
+			want = start.Add(step.again)
+		}
+		if !r.Again.Equal(want) {
+			t.Errorf("after %v it looks again at %v, want %v", step.after, r.Again, want)
+		}
+	}
+	got, err := w.s.Get(t.Context(), team, h.ID)
+	if err != nil || got.State != StateExpired {
+		t.Errorf("the handoff is %+v, %v", got, err)
+	}
+	w.owned("U0BEN", d)
+}
+
+func TestAnOwnerIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d1, d2, t1 := w.duty("U0BEN"), w.duty("U0BEN"), w.thread(1, "U0BEN")
+	h := w.offer(Offer{From: "U0BEN", To: chloe, Asker: ben, Items: []Ref{d2}})
+	w.exec(`UPDATE people SET is_deleted = 1 WHERE id = 'U0BEN'`)
+	all, err := w.s.Unowned(t.Context(), team)
+	if err != nil || len(all) != 3 {
+		t.Errorf("unowned: %v, %v", all, err)
+	}
+	for range 2 { // the second time there is nothing left to do
+		if err := w.s.OwnerGone(t.Context(), team, "U0BEN", CauseGone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.owned("U0ADA", d1, d2, t1)
+	if all, err := w.s.Unowned(t.Context(), team); err != nil || len(all) != 0 {
+		t.Errorf("unowned after that: %v, %v", all, err)
+	}
+	for _, r := range []Ref{d1, d2} {
+		d, err := w.s.Duties.Get(t.Context(), r.ID)
+		if err != nil || d.State != scheduler.StatePaused || !strings.Contains(d.PausedWhy, "deactivated") {
+			t.Errorf("%s is %s (%s), %v", r.ID, d.State, d.PausedWhy, err)
+		}
+	}
+	lapses, err := w.s.Lapses(t.Context(), team)
+	if err != nil || len(lapses) != 1 || len(lapses[0].Items) != 2 || !slices.Equal(lapses[0].Asked, []string{"U0ADA"}) {
+		t.Fatalf("lapses: %+v, %v", lapses, err)
+	}
+	// The offer stands: whoever accepts takes it from the sponsor, and it runs again.
+	if _, err := w.s.Accept(t.Context(), Answer{Workspace: team, ID: h.ID, Who: chloe}); err != nil {
+		t.Fatal(err)
+	}
+	w.owned("U0CHLOE", d2)
+	if d, err := w.s.Duties.Get(t.Context(), d2.ID); err != nil || d.State != scheduler.StateActive {
+		t.Errorf("accepted, it is %s, %v", d.State, err)
+	}
+	// Handing on what lapsed settles it.
+	again := w.offer(Offer{From: "U0ADA", To: chloe, Asker: ada, Items: []Ref{d1, t1}})
+	if _, err := w.s.Accept(t.Context(), Answer{Workspace: team, ID: again.ID, Who: chloe}); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := w.s.Lapse(t.Context(), team, lapses[0].ID); err != nil || l.State != "settled" {
+		t.Errorf("the lapse is %+v, %v", l, err)
+	}
+}
+
+func TestWhoIsOfferedToLeaves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.duty("U0BEN")
+	h := w.offer(Offer{From: "U0BEN", To: chloe, Asker: ben, Items: []Ref{d}})
+	if err := w.s.OwnerGone(t.Context(), team, "U0CHLOE", CauseGone); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.s.Get(t.Context(), team, h.ID); err != nil || got.State != StateExpired {
+		t.Errorf("the offer is %s, %v", got.State, err)
+	}
+	w.owned("U0BEN", d)
+}
+
+func TestWithoutASponsorNothingIsLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sponsors = nil
+	d := w.duty("U0BEN")
+	if err := w.s.OwnerGone(t.Context(), team, "U0BEN", CauseGone); err != nil {
+		t.Fatal(err)
+	}
+	w.owned("U0BEN", d)
+	lapses, err := w.s.Lapses(t.Context(), team)
+	if err != nil || len(lapses) != 1 || !lapses[0].Items[0].Held {
+		t.Errorf("lapses: %+v, %v", lapses, err)
+	}
+}
+
+func TestALapseRemindsUntilSomebodyDecides(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d1, d2 := w.duty("U0BEN"), w.duty("U0BEN")
+	if err := w.s.OwnerGone(t.Context(), team, "U0BEN", CauseGone); err != nil {
+		t.Fatal(err)
+	}
+	lapses, err := w.s.Lapses(t.Context(), team)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := lapses[0].ID
+	if w.follow(id); !slices.Equal(w.told, []string{"owner-gone asked"}) {
+		t.Errorf("people were told %v", w.told)
+	}
+	for _, after := range []int{1, 3, 7, 14, 21} {
+		w.forward(start.Add(time.Duration(after) * 24 * time.Hour).Sub(w.clock()))
+		w.told = nil
+		w.follow(id)
+		if !slices.Equal(w.told, []string{"owner-gone reminder"}) {
+			t.Errorf("after %d days people were told %v", after, w.told)
+		}
+	}
+	var no *RefusedError
+	if _, err := w.s.Decide(t.Context(), team, id, chloe, LapseKeep, nil, nil); !errors.As(err, &no) {
+		t.Errorf("who was not asked decided: %v", err)
+	}
+	if _, err := w.s.Decide(t.Context(), team, id, ada, LapseDelete, []Ref{d1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.s.Duties.Get(t.Context(), d1.ID); !errors.Is(err, scheduler.ErrNoDuty) {
+		t.Errorf("deleted, it is still there: %v", err)
+	}
+	// A human who resumes the other has decided too.
+	if _, err := w.s.Duties.Resume(t.Context(), d2.ID, "U0ADA"); err != nil {
+		t.Fatal(err)
+	}
+	w.follow(id)
+	if l, err := w.s.Lapse(t.Context(), team, id); err != nil || l.State != "settled" {
+		t.Errorf("the lapse is %+v, %v", l, err)
+	}
+}
+
+func TestAPlaceIsGoneAndBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d1, d2 := w.duty("U0BEN"), w.duty("U0CHLOE")
+	if _, err := w.s.Duties.Pause(t.Context(), d2.ID, "U0CHLOE"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.s.PlaceGone(t.Context(), team, "C0ENG", CauseArchived); err != nil {
+		t.Fatal(err)
+	}
+	lapses, err := w.s.Lapses(t.Context(), team)
+	if err != nil || len(lapses) != 1 || len(lapses[0].Asked) != 3 || lapses[0].Asked[2] != "U0ADA" { // the owners, then the sponsor
+		t.Fatalf("lapses: %+v, %v", lapses, err)
+	}
+	if err := w.s.PlaceBack(t.Context(), team, "C0ENG"); err != nil {
+		t.Fatal(err)
+	}
+	for r, want := range map[Ref]string{d1: scheduler.StateActive, d2: scheduler.StatePaused} { // a human's pause stays
+		if d, err := w.s.Duties.Get(t.Context(), r.ID); err != nil || d.State != want {
+			t.Errorf("%s is %s, want %s (%v)", r.ID, d.State, want, err)
+		}
+	}
+	// Reported to the owner instead, by their own word.
+	if err := w.s.PlaceGone(t.Context(), team, "C0ENG", CauseArchived); err != nil {
+		t.Fatal(err)
+	}
+	if lapses, err = w.s.Lapses(t.Context(), team); err != nil || len(lapses) != 1 {
+		t.Fatalf("lapses: %+v, %v", lapses, err)
+	}
+	if _, err := w.s.Decide(t.Context(), team, lapses[0].ID, ben, LapseDirect, []Ref{d1}, map[string]string{"U0BEN": "D0BEN"}); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := w.s.Duties.Get(t.Context(), d1.ID); err != nil || d.Channel != "D0BEN" || d.ChannelKind != "im" || d.State != scheduler.StateActive {
+		t.Errorf("rerouted, it is %+v, %v", d, err)
+	}
+}
+
+func TestThePlansDay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var refs []Ref
+	plan := Plan{Workspace: team, Person: "U0BEN", LeavesAt: start.Add(4 * 24 * time.Hour)}
+	for i := range 4 {
+		refs = append(refs, w.duty("U0BEN"))
+		to := []string{"U0CHLOE", "U0CHLOE", "U0ADA", ""}[i]
+		plan.Items = append(plan.Items, PlanItem{Ref: refs[i], To: to, Why: "most active there lately"})
+	}
+	var no *RefusedError
+	if _, err := w.s.Propose(t.Context(), plan, chloe, "r1"); !errors.As(err, &no) {
+		t.Errorf("somebody else planned: %v", err)
+	}
+	p, err := w.s.Propose(t.Context(), plan, ada, "r1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := w.s.Propose(t.Context(), plan, ada, "r1"); err != nil || again.ID != p.ID || len(again.Items) != 4 {
+		t.Errorf("one request made %+v, %v", again, err)
+	}
+	if p, err = w.s.Redraw(t.Context(), team, p.ID, ada, map[Ref]string{refs[1]: "U0ADA"}); err != nil || p.Items[1].To != "U0ADA" {
+		t.Fatalf("redrawn: %+v, %v", p, err)
+	}
+	p, made, left, err := w.s.Confirm(t.Context(), team, p.ID, ada, map[string]Person{"U0CHLOE": chloe, "U0ADA": ada}, nil)
+	if err != nil || len(made) != 2 || len(left) != 0 {
+		t.Fatalf("confirmed: %v %v %v", made, left, err)
+	}
+	if _, _, _, err := w.s.Confirm(t.Context(), team, p.ID, ada, nil, nil); !errors.As(err, &no) {
+		t.Errorf("confirmed twice: %v", err)
+	}
+	for _, h := range made {
+		if h.To == "U0CHLOE" {
+			if _, err := w.s.Accept(t.Context(), Answer{Workspace: team, ID: h.ID, Who: chloe}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.s.Hidden = func(_ context.Context, _, person string, all []Ref) (map[Ref]string, error) {
+		if person != "U0ADA" {
+			t.Errorf("asked what %s may see", person)
+		}
+		return map[Ref]string{refs[3]: "not hers to see"}, nil
+	}
+	w.follow(p.ID)
+	w.owned("U0BEN", refs[1:]...)
+	w.forward(4 * 24 * time.Hour)
+	w.follow(p.ID)
+	w.owned("U0CHLOE", refs[0])
+	w.owned("U0ADA", refs[1:]...)
+	// What the sponsor may not see waits for a word; the rest goes on.
+	for i, want := range []string{scheduler.StateActive, scheduler.StateActive, scheduler.StateActive, scheduler.StatePaused} {
+		if d, err := w.s.Duties.Get(t.Context(), refs[i].ID); err != nil || d.State != want {
+			t.Errorf("duty %d is %s, want %s (%v)", i, d.State, want, err)
+		}
+	}
+	if all, err := w.s.Unowned(t.Context(), team); err != nil || len(all) != 0 {
+		t.Errorf("unowned: %v, %v", all, err)
+	}
+}
+
+func TestCausesAreTold(t *testing.T) {
+	t.Parallel()
+	for _, c := range causeWords {
+		if got := causeOf(CauseWords(c.cause, "U0BEN")); got != c.cause {
+			t.Errorf("%q is read as %q, want %q", CauseWords(c.cause, "U0BEN"), got, c.cause)
+		}
+	}
+	if got := causeOf("the holidays"); got != "" {
+		t.Errorf("a human's reason is read as %q", got)
+	}
+}
