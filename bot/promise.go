@@ -20,7 +20,6 @@ var (
 	// promiseWord is a cheap first test.
 	promiseWord = regexp.MustCompile(`(?i)\bI\s*(?:['’]ll|will|['’]m\s+(?:going\s+to|gonna)|am\s+going\s+to|can|promise)\b|^\W*(?:will|on\s+it|leave\s+it)\b|\blet\s+me\b`)
 	promiseForm = regexp.MustCompile(`(?i)^(?:(?:<@[UW]\w+(?:\|[^>]*)?>|ok(?:ay)?|sure(?:\s+thing)?|yes|yep|yeah|great|good|thanks|thank\s+you|no\s+problem|np|right|alright|all\s+right|fine|got\s+it|sorry|so|and|then|cool|agreed|perfect|noted|hi|hey|fyi|of\s+course|absolutely|as\s+(?:discussed|agreed|promised))\b?[\s,:;!–-]*)*(?:I\s*(?:['’]ll|\s*will|\s*['’]m\s+(?:going\s+to|gonna)|\s*am\s+going\s+to|\s*promise\s+(?:to|I\s*['’]ll)|\s*can)|will|let\s+me)\s+(?:(?:also|just|definitely|certainly|personally|quickly|then|gladly|happily|try\s+and|make\s+sure\s+to|be\s+sure\s+to|go\s+and|still)\s+)*` + pVerb + `\b`)
-	promiseCan  = regexp.MustCompile(`(?i)\bI\s*can\s`)
 
 	// hypothetical takes a sentence's promise away.
 	hypothetical = regexp.MustCompile(`(?i)\b(?:if|unless|would|could|might|maybe|perhaps|probably|possibly|never|won['’]?t|not|n['’]t|hopefully|someday|some\s+day|wish|suppose|imagine|in\s+case|otherwise|as\s+soon\s+as|once|when(?:ever)?|until|till|try\s+to|hope\s+to|want\s+to|joking|kidding|eventually|instead)\b`)

@@ -276,3 +276,23 @@ func TestASettledDutyIsDone(t *testing.T) {
 		t.Errorf("still watched: %v, %v", is, err)
 	}
 }
+
+// BenchmarkWatched is what a message in a channel that nobody watches costs, with
+// 10,000 watches of other channels.
+func BenchmarkWatched(b *testing.B) {
+	w := newWorld(b)
+	w.write(func(tx *migrations.Tx) error {
+		for i := range 10_000 {
+			if _, err := w.s.CreateTx(tx, NewDuty{Workspace: "T1", Channel: "C0OPS", ChannelKind: "public", Kind: KindWatch, Prompt: "x",
+				Trigger: Trigger{Channel: fmt.Sprint("C", i%1000), Pattern: "x"}, Schedule: Schedule{TZ: "UTC"}, Owner: "U0BEN"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for b.Loop() {
+		if is, err := w.s.Watched(context.Background(), "T1", "C0QUIET"); is || err != nil {
+			b.Fatal(is, err)
+		}
+	}
+}
