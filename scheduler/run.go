@@ -171,6 +171,9 @@ func (s *Scheduler) RunNow(ctx context.Context, id, by, request string) (Duty, e
 		if d, err = load(tx, id); err != nil {
 			return err
 		}
+		if d.Unconfirmed() {
+			return errUnconfirmed
+		}
 		var asked int
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM runs WHERE duty = $1 AND request = $2`, id, request).Scan(&asked); err != nil {
 			return fmt.Errorf("look for an earlier run: %w", err)
