@@ -459,7 +459,7 @@ func (l *Loop) finish(ctx context.Context, lease *task.Lease, t *Turn, f *faces,
 	answer := why
 	if resp != nil {
 		answer = strings.TrimSpace(resp.Text)
-		if answer == "" && t.addressed() {
+		if answer == "" && t.addressed() && len(t.duties()) == 0 {
 			answer = "I have nothing to say to that: my model gave an empty answer. Ask me in other words, or ask what I can do here."
 			state, why = TurnFailed, "empty answer"
 		}
@@ -495,6 +495,11 @@ func (l *Loop) close(tx *migrations.Tx, t *Turn, n int, state, why, answer strin
 	}
 	if answer != "" {
 		if err := l.Outbox.Queue(tx, l.reply(t, answer)); err != nil {
+			return err
+		}
+	}
+	if answer != "" || state != TurnStopped { // else the request is gone, and with it the place to answer
+		if err := l.showDuties(tx, t); err != nil {
 			return err
 		}
 	}

@@ -111,7 +111,7 @@ func (a ask) missing(calls []ToolCall) string {
 // readsOnly are tools whose one result serves everybody who asks for it in a turn.
 func readsOnly(tool string) bool {
 	switch tool {
-	case "recall", "duty_list", "read_thread", "brief", "read_channel", "who_am_i", "what_can_you_do":
+	case "recall", "duty_list", "duty_history", "read_thread", "brief", "read_channel", "who_am_i", "what_can_you_do":
 		return true
 	}
 	return false
@@ -224,9 +224,10 @@ func (a ask) actedOn(made []called) bool {
 
 // briefing is what the rules take from the system message.
 type briefing struct {
-	agent string // its name
-	asker string // Slack id of who asked
-	duty  bool
+	agent    string // its name
+	asker    string // Slack id of who asked
+	duty     bool
+	question question // that the thread waits for an answer to
 }
 
 var (
@@ -236,6 +237,7 @@ var (
 
 func readBriefing(system string) briefing {
 	b := briefing{duty: strings.Contains(system, "This is a run of one of your duties")}
+	b.question = lastQuestion(system)
 	if m := agentName.FindStringSubmatch(system); m != nil {
 		b.agent = m[1]
 	}
@@ -274,6 +276,9 @@ func does(c ToolCall, word func(result string) string) (intent, bool) {
 // failureWords words a result that is an error.
 func failureWords(result string) (string, bool) {
 	why, failed := strings.CutPrefix(result, "Error: ")
+	if asked, ok := strings.CutPrefix(why, notYet); ok && failed {
+		return strings.TrimSuffix(asked, askThem) + " " + answerHere, true
+	}
 	if strings.HasPrefix(why, "it is not known") {
 		return "I am not sure that this worked: " + why, failed
 	}

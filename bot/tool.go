@@ -50,6 +50,8 @@ type Toolbox struct {
 	Clock   func() time.Time
 	Bot     func(workspace string) string                                // the agent's own user id
 	Turns   func(ctx context.Context, ids []string) (label.Label, error) // labels of turns that have ended, joined
+	// Connections say what could be used of them. The zero value offers none.
+	Connections Connections
 }
 
 // Tools are the built-in tools, in the order in which people are told of them.
@@ -62,7 +64,7 @@ func (b Toolbox) Tools() []Tool {
 		}
 	}
 	add("memory", memoryTools(b.Memory, b.Reader, b.People, b.Threads))
-	add("duties", dutyTools(b.Duties, b.People, b.Clock))
+	add("duties", dutyTools(b))
 	add(ConnectionSlack, slackTools(b))
 	add("self", selfTools(b.Agents, b.Model, b.Tools))
 	return all

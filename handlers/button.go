@@ -15,6 +15,7 @@ type Buttons struct {
 	Inbox     *bot.Inbox
 	Approvals *Approvals
 	Reviews   *Reviews
+	Duties    *Duties
 }
 
 // Handle makes a press durable. What is not a button of ours is nothing.
@@ -26,6 +27,8 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 		return h.Approvals.press(ctx, a)
 	case bot.ButtonKeep, bot.ButtonRemove:
 		return h.Reviews.press(ctx, a)
+	case bot.ButtonDutyConfirm, bot.ButtonDutyCancel, bot.ButtonDutyUndo, bot.ButtonDutyChange:
+		return h.Duties.press(ctx, a)
 	case bot.ButtonReason:
 		return h.Approvals.openReason(ctx, a)
 	case bot.ButtonArgs:

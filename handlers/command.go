@@ -31,6 +31,7 @@ type Commands struct {
 	Connections *connection.Manager
 	Budgets     *budget.Budgets
 	Memory      *memory.Memory
+	Duties      *Duties
 	Logger      zerolog.Logger
 }
 
@@ -66,6 +67,7 @@ func subcommands() []subcommand {
 		{"connect", "connect [add|show|accept|refresh|quarantine|remove NAME]", "connect show tracker", "the systems that I am connected to; admins connect and accept them", (*Commands).connect},
 		{"budget", "budget [set SCOPE UNIT PERIOD AMOUNT why REASON | remove SCOPE UNIT PERIOD why REASON]", "budget set channel:* tokens day 200000 why first month", "what is left of the budgets here; admins set them", (*Commands).budget},
 		{"memory", "memory [forget ID | correct ID TEXT | history ID | learn on|off | notes on|off | retention DAYS|off | hold on|off | instructions TEXT|off] [everywhere] [why REASON]", "memory retention 365 why our policy", "what I know here, and its rules; channel managers and admins set them", (*Commands).memory},
+		{"duty", "duty [list [mine|here] | add | show ID | edit ID | pause ID [until WHEN] | resume ID | run ID | history ID | delete ID]", "duty add", "what I do later or again and again: see it, make it in a form, change it", (*Commands).duty},
 		{"help", "help", "help", "this list", (*Commands).help},
 	}
 }

@@ -239,28 +239,30 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 		DB: a.DB, Gate: gate, API: a.api, People: a.people, Pace: bot.NewPace(a.config.PostEvery, 3*a.config.PostEvery), Logger: o.Logger, Crash: o.Crash,
 		Home: a.Self.URL, LinkHosts: a.config.LinkHosts,
 	})
-	box.Outbox = a.outbox
+	box.Outbox, box.Connections = a.outbox, bot.Connections{Manager: a.Connections, Offers: a.rules.Offers}
 	a.notices = &bot.Notices{Outbox: a.outbox, Channel: a.config.AdminChannel, Logger: o.Logger}
 	a.loop = &bot.Loop{
 		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
 		Model: model, Tools: box.Tools(), Limits: a.limits(), Faces: bot.DefaultFaces(), Logger: o.Logger, Crash: o.Crash,
 		Budgets:     a.Budgets,
-		Connections: bot.Connections{Manager: a.Connections, Offers: a.rules.Offers},
+		Connections: box.Connections,
 		Context: &bot.ContextBuilder{
 			Agents: a.Agents, Memory: a.Memory, People: a.people, Threads: spoken, Clock: a.DB.Now, Bot: own,
 		},
 	}
-	threads := &handlers.Threads{DB: a.DB, Inbox: a.inbox, Loop: a.loop}
+	duties := &handlers.Duties{DB: a.DB, Scheduler: a.Duties, Cards: bot.DutyCards{Outbox: a.outbox, Duties: a.Duties}, Rules: box.DutyRules(), Outbox: a.outbox}
+	threads := &handlers.Threads{DB: a.DB, Inbox: a.inbox, Loop: a.loop, Duties: duties}
 	a.runner = task.NewRunner(a.DB, task.Options{Logger: o.Logger})
 	a.runner.Handle(bot.TaskThread, 64, threads.Handle)
 	a.runner.Handle(bot.TaskOutbox, 32, a.outbox.Handle)
 	a.runner.Handle(scheduler.TaskDuty, 8, a.Duties.Handle)
+	a.runner.Handle(scheduler.TaskConfirm, 2, duties.Expire)
 
 	gate.Approvals.Roll, gate.Approvals.Ended, gate.Approvals.Voted, gate.Approvals.Remind = a.people, a.loop.Approved, a.loop.Voted, a.loop.Remind
 	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
 
-	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
-	commands := &handlers.Commands{DB: a.DB, Memory: a.Memory, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
+	buttons := &handlers.Buttons{Inbox: a.inbox, Duties: duties, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
+	commands := &handlers.Commands{DB: a.DB, Duties: duties, Memory: a.Memory, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
 	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals}
 	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
 	a.runner.Handle(identity.TaskSponsor, 1, sponsors.Handle)
