@@ -44,9 +44,7 @@ func (r DutyRules) May(ctx context.Context, person string, d scheduler.Duty) (bo
 }
 
 // MayNot is what somebody is told who may not.
-func MayNot(d scheduler.Duty) string {
-	return fmt.Sprintf("that is up to <@%s>, who owns the duty, my sponsor or an admin of the workspace", d.Owner)
-}
+const MayNot = "that is up to the owner of the duty, my sponsor or an admin of the workspace"
 
 // PlaceFor is the channel that a duty of owner may report to: one where both the
 // owner and the agent are. The error is worded for people, or passes.
@@ -65,8 +63,11 @@ func (r DutyRules) PlaceFor(ctx context.Context, workspace, owner, channel strin
 	if err != nil && !isRefusal(err) {
 		return Channel{}, fmt.Errorf("look who is in %s: %w", channel, err)
 	}
+	if !in && ch.Kind != ChannelPublic { // that it is there is nothing for them
+		return Channel{}, badArgument("I know no such channel where you are too; name one where both of us are")
+	}
 	if !in {
-		return Channel{}, badArgument("<@%s> is not in <#%s>, and a duty reports only where its owner is; join it first, or name another place", owner, channel)
+		return Channel{}, badArgument("the owner of the duty is not in <#%s>, and a duty reports only where its owner is; join it first, or name another place", channel)
 	}
 	return ch, nil
 }
@@ -134,7 +135,7 @@ func (r DutyRules) CheckTools(ctx context.Context, d scheduler.Duty) error {
 		wrong = append(wrong, "there is no tool `"+strings.Join(unknown, "`, `")+"` that could be used there")
 	}
 	if len(refused) > 0 {
-		wrong = append(wrong, "no grant lets <@"+d.Owner+"> have me use `"+strings.Join(refused, "`, `")+"` there")
+		wrong = append(wrong, "no grant lets its owner have me use `"+strings.Join(refused, "`, `")+"` there")
 	}
 	if len(wrong) > 0 {
 		return badArgument("%s; leave it out, or ask an admin for a grant (`/deskmate access` shows what there is)", strings.Join(wrong, ", and "))

@@ -205,7 +205,7 @@ func (t dutyTool) change(ctx context.Context, c Call) (identity.Result, error) {
 	case err != nil:
 		return identity.Result{}, err
 	case !may:
-		return identity.Result{}, badArgument("%s", MayNot(found))
+		return identity.Result{}, badArgument("%s", MayNot)
 	}
 	a.Duty = ""
 	if a == (dutyArgs{}) {

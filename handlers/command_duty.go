@@ -50,7 +50,7 @@ func (h *Commands) duty(ctx context.Context, a asking) (string, error) {
 	case err != nil:
 		return "", err
 	case !may:
-		return "", sorryf("That was not done: %s. In <#%s> you can still ask me in words to pause it.", bot.MayNot(d), d.Channel)
+		return "", sorryf("That was not done: %s. In <#%s> you can still ask me in words to pause it.", bot.MayNot, d.Channel)
 	}
 	return h.dutySteer(ctx, a, word, d)
 }
@@ -130,7 +130,7 @@ func (h *Commands) dutyList(ctx context.Context, a asking, words []string, which
 		if len(all) == 0 {
 			return nil
 		}
-		fmt.Fprintf(&b, "*%s*\n", head)
+		fmt.Fprintf(&b, "**%s**\n", head)
 		for i, d := range all {
 			if i == dutyShown {
 				fmt.Fprintf(&b, "- and %d more: `deskmate duty list` on the command line has all\n", len(all)-i)

@@ -143,7 +143,7 @@ func (h *Commands) submitDuty(ctx context.Context, s bot.Submission) (map[string
 		case err != nil:
 			return nil, err
 		case !may:
-			return map[string]string{"what": "Not done: " + bot.MayNot(d) + "."}, nil
+			return map[string]string{"what": "Not done: " + bot.MayNot + "."}, nil
 		}
 		tz = d.Schedule.TZ
 	} else {

@@ -37,7 +37,7 @@ func (h *Duties) press(ctx context.Context, a bot.Action) error {
 	case err != nil:
 		return err
 	case !may:
-		return h.tell(ctx, a, "That was not done: "+bot.MayNot(d)+".")
+		return h.tell(ctx, a, "That was not done: "+bot.MayNot+".")
 	}
 	switch {
 	case a.ID == bot.ButtonDutyConfirm:

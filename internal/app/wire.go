@@ -304,11 +304,15 @@ func (a *App) limits() bot.Limits {
 
 // fire hands a duty's run to the inbox of the place where its result appears.
 func (a *App) fire(tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
+	return fireInto(a.inbox, tx, d, r)
+}
+
+func fireInto(inbox *bot.Inbox, tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
 	said := d.Prompt
 	if r.Missed > 0 {
 		said += fmt.Sprintf("\n(This run also stands for %s that came while I was not running.)", plural(int(r.Missed), "earlier time"))
 	}
-	return a.inbox.QueueDuty(tx, bot.Event{
+	return inbox.QueueDuty(tx, bot.Event{
 		Workspace: d.Workspace, Key: fmt.Sprintf("duty:%s:%s", d.ID, r.ID), Kind: bot.KindDuty, Channel: d.Channel, ChannelKind: d.ChannelKind,
 		User: d.Owner, Text: said, Duty: d.ID, Run: r.ID, At: tx.Now(),
 	})
