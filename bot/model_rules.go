@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Rules is the model that answers where no language model is configured. It
@@ -227,17 +228,32 @@ type briefing struct {
 	agent    string // its name
 	asker    string // Slack id of who asked
 	duty     bool
-	question question // that the thread waits for an answer to
+	question question  // that the thread waits for an answer to
+	now      time.Time // by the clock of who asked
 }
 
 var (
 	agentName = regexp.MustCompile(`^You are ([^,\n]{1,80}), a member`)
+	toldNow   = regexp.MustCompile(`(?m)^Now: (\S+ \d+ \S+ \d{4} \d\d:\d\d) `)
 	askedBy   = regexp.MustCompile(`(?m)Asked by .* \(<@([UW][A-Z0-9]+)>`)
 )
+
+// clock is now, as far as it was told: it only has to be near.
+func (b briefing) clock() time.Time {
+	if b.now.IsZero() {
+		return time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	}
+	return b.now
+}
 
 func readBriefing(system string) briefing {
 	b := briefing{duty: strings.Contains(system, "This is a run of one of your duties")}
 	b.question = lastQuestion(system)
+	if m := toldNow.FindStringSubmatch(system); m != nil {
+		if t, err := time.Parse("Monday 2 January 2006 15:04", m[1]); err == nil {
+			b.now = t
+		}
+	}
 	if m := agentName.FindStringSubmatch(system); m != nil {
 		b.agent = m[1]
 	}

@@ -3,6 +3,8 @@ package bot
 import (
 	"regexp"
 	"strings"
+
+	"deskmate/scheduler"
 )
 
 var (
@@ -133,11 +135,50 @@ func (a ask) later() (intent, bool) {
 		return intent{}, false
 	}
 	when, what, ok := splitTime(a.text)
+	if wider, rest, found := a.wider(what, ok); found {
+		when, what, ok = wider, rest, true
+	}
 	if !ok {
 		return intent{}, false
 	}
 	return dutyFor(when, what)
 }
+
+// wider has the scheduler look for a time that the rules' own words do not reach to
+// the end of, or do not know: it knows more. narrow is what they take for what is to
+// be done, if any. It takes only what is as clearly a request as splitTime does.
+func (a ask) wider(narrow string, any bool) (when, what string, ok bool) {
+	s, rest, err := scheduler.ParsePhrase(a.text, a.brief.clock(), "UTC")
+	if err != nil {
+		// What begins with such words is a request, and what is unclear in it is asked back.
+		if !any && timeLeads.MatchString(a.text) && !strings.Contains(a.text, "\n") && hasAction.MatchString(a.text) {
+			return a.text, a.text, true
+		}
+		return "", "", false
+	}
+	if rest == "" || any && (len(rest) >= len(narrow) || !strings.HasSuffix(narrow, rest) && !strings.HasPrefix(narrow, rest)) {
+		return "", "", false
+	}
+	repeats := s.Cron != ""
+	switch {
+	case strings.HasSuffix(a.text, rest): // the time stands first
+		if startsDoes.MatchString(rest) || repeats && !startsWho.MatchString(rest) && timeLeads.MatchString(a.text) {
+			return a.text, rest, true
+		}
+	case strings.HasPrefix(a.text, rest): // it stands last
+		if startsDoes.MatchString(a.text) && !directed.MatchString(a.text) && !strings.Contains(rest, ": ") && strings.Count(rest, `"`)%2 == 0 && repeats {
+			return a.text, rest, true
+		}
+	case any || timeLeads.MatchString(a.text) && startsDoes.MatchString(rest): // it stands on both sides
+		return a.text, rest, true
+	}
+	return "", "", false
+}
+
+var (
+	timeLeads = regexp.MustCompile(`(?i)^(?:every|each|daily|weekly|biweekly|fortnightly|monthly|quarterly|yearly|annually|hourly|twice|once|on\s+(?:the|every|each|\S+days)|at\s|the\s+(?:first|last|second|third|fourth|\d)|from\s|between\s|starting\s|until\s|in\s+the\s+(?:morning|evening))`)
+	hasAction = regexp.MustCompile(`(?i)\b` + actionWords + `\b`)
+)
 
 // dutyFor is the intent of a duty.
 func dutyFor(when, what string) (intent, bool) {
@@ -175,7 +216,7 @@ func dutyExtras(what string) (string, []string) {
 	var options []string
 	for {
 		i := strings.LastIndexAny(what, ",;")
-		if i < 0 || strings.Count(what[i:], `"`)%2 != 0 {
+		if i < 0 || strings.Count(what[:i], `"`)%2 != 0 {
 			return what, options
 		}
 		said, found := strings.Trim(what[i+1:], " .!"), false
