@@ -141,6 +141,9 @@ func (a ask) later() (intent, bool) {
 	if !ok {
 		return intent{}, false
 	}
+	if _, _, err := scheduler.ParsePhrase(a.text, a.brief.clock(), "UTC"); err != nil {
+		when = a.text // more was said of the time than the rules see: the scheduler asks
+	}
 	return dutyFor(when, what)
 }
 
