@@ -24,6 +24,9 @@ func ParseUntil(text string, now time.Time, tz string) (time.Time, error) {
 		}
 		words = "in " + rest
 	}
+	if words == "" {
+		return time.Time{}, unclear("Until when? Say it like: until Monday, until 14 December at 9:00, for two weeks.")
+	}
 	for _, form := range []string{words, "on " + words, words + " at 0:00", "on " + words + " at 0:00"} {
 		s, rest, err := ParsePhrase(form, now, tz)
 		if err == nil && s.Cron == "" && strings.Trim(rest, " .") == "" {
