@@ -90,7 +90,7 @@ func condition(name string) (bool, error) {
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"leaked": leaked, "webfar": webfar, "prompt": prompt, "connect": connect, "called": called,
-		"say": say, "reply": reply, "expect": expect, "appears": appears, "never": never, "ready": ready, "model": model,
+		"say": say, "reply": reply, "expect": expect, "appears": appears, "direct": direct, "never": never, "ready": ready, "model": model,
 		"emulate": emulate, "handin": handin, "fill": fill, "nowhere": nowhere, "command": command, "whispered": whispered, "press": press, "submit": submit, "home": home, "use": use, "nohome": noHome, "seehome": seeHome, "formsays": formSays, "lookup": lookup, "shortcut": shortcut, "forge": forge, "tamper": tamper, "alert": alert, "hook": hook, "hookof": hookof, "react": react, "hears": hears, "answers": answers, "until": until,
 	}
 }
@@ -199,6 +199,12 @@ func appears(ts *testscript.TestScript, _ bool, args []string) {
 	s.wait(ts, args[0], args[2], func(m slacksim.Seen) bool {
 		return m.Channel == args[1] && (m.Thread == "" || m.Thread == m.TS)
 	})
+}
+
+// direct PERSON REGEXP: the person sees a message of the agent's in their direct
+// message with it.
+func direct(ts *testscript.TestScript, _ bool, args []string) {
+	on(ts).wait(ts, args[0], args[1], func(m slacksim.Seen) bool { return strings.HasPrefix(m.Channel, "D") })
 }
 
 func (s *stage) wait(ts *testscript.TestScript, who, pattern string, fits func(slacksim.Seen) bool) {

@@ -481,7 +481,7 @@ func (l *Loop) finish(ctx context.Context, lease *task.Lease, t *Turn, f *faces,
 	if resp != nil {
 		answer = strings.TrimSpace(resp.Text)
 		t.closing = resp
-		if answer == "" && t.addressed() && t.run() == "" {
+		if answer == "" && t.addressed() && t.run() == "" && len(t.duties()) == 0 {
 			answer = "I have nothing to say to that: my model gave an empty answer. Ask me in other words, or ask what I can do here."
 			state, why = TurnFailed, "empty answer"
 		} else if state == TurnDone && answer != "" {
@@ -533,6 +533,11 @@ func (l *Loop) close(tx *migrations.Tx, t *Turn, n int, state, why, answer strin
 			if err := l.Outbox.Queue(tx, p); err != nil {
 				return err
 			}
+		}
+	}
+	if answer != "" || state != TurnStopped { // else the request is gone, and with it the place to answer
+		if err := l.showDuties(tx, t); err != nil {
+			return err
 		}
 	}
 	if err := t.end(tx, state, why); err != nil {

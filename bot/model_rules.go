@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Rules is the model that answers where no language model is configured. It
@@ -113,7 +114,7 @@ func (a ask) missing(calls []ToolCall) string {
 // readsOnly are tools whose one result serves everybody who asks for it in a turn.
 func readsOnly(tool string) bool {
 	switch tool {
-	case "recall", "duty_list", "read_thread", "brief", "read_channel", "who_am_i", "what_can_you_do", "handoff_list":
+	case "recall", "duty_list", "duty_history", "read_thread", "brief", "read_channel", "who_am_i", "what_can_you_do", "handoff_list":
 		return true
 	}
 	return false
@@ -230,19 +231,36 @@ func (a ask) actedOn(made []called) bool {
 
 // briefing is what the rules take from the system message.
 type briefing struct {
-	agent string // its name
-	asker string // Slack id of who asked
-	duty  bool
-	judge bool // it may keep notes that nobody asked for
+	agent    string // its name
+	asker    string // Slack id of who asked
+	duty     bool
+	question question  // that the thread waits for an answer to
+	now      time.Time // by the clock of who asked
+	judge    bool      // it may keep notes that nobody asked for
 }
 
 var (
 	agentName = regexp.MustCompile(`^You are ([^,\n]{1,80}), a member`)
+	toldNow   = regexp.MustCompile(`(?m)^Now: (\S+ \d+ \S+ \d{4} \d\d:\d\d) `)
 	askedBy   = regexp.MustCompile(`(?m)Asked by .* \(<@([UW][A-Z0-9]+)>`)
 )
 
+// clock is now, as far as it was told: it only has to be near.
+func (b briefing) clock() time.Time {
+	if b.now.IsZero() {
+		return time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	}
+	return b.now
+}
+
 func readBriefing(system string) briefing {
 	b := briefing{duty: strings.Contains(system, "This is a run of one of your duties"), judge: strings.Contains(system, mayJudge)}
+	b.question = lastQuestion(system)
+	if m := toldNow.FindStringSubmatch(system); m != nil {
+		if t, err := time.Parse("Monday 2 January 2006 15:04", m[1]); err == nil {
+			b.now = t
+		}
+	}
 	if m := agentName.FindStringSubmatch(system); m != nil {
 		b.agent = m[1]
 	}
@@ -281,6 +299,9 @@ func does(c ToolCall, word func(result string) string) (intent, bool) {
 // failureWords words a result that is an error.
 func failureWords(result string) (string, bool) {
 	why, failed := strings.CutPrefix(result, "Error: ")
+	if asked, ok := strings.CutPrefix(why, notYet); ok && failed {
+		return strings.TrimSuffix(asked, askThem) + " " + answerHere, true
+	}
 	if strings.HasPrefix(why, "it is not known") {
 		return "I am not sure that this worked: " + why, failed
 	}

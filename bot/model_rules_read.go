@@ -75,9 +75,9 @@ func (a ask) rules() []rule {
 	case a.duty: // a prompt is an order or a text to say; it creates and asks nothing
 		return []rule{ask.calling, ask.summary, ask.reading, ask.posting, ask.direct, ask.duties}
 	case a.silent: // only what is clearly meant for it
-		return []rule{ask.calling, ask.settling, ask.judging, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding, ask.summary, ask.question}
+		return []rule{ask.answering, ask.calling, ask.settling, ask.judging, ask.notingQuoted, ask.noting, ask.forgetting, ask.duties, ask.reminding, ask.summary, ask.question}
 	}
-	return []rule{ask.calling, ask.manners, ask.itself, ask.settling, ask.watching, ask.following, ask.hooking, ask.notingQuoted, ask.noting, ask.forgetting, ask.passing, ask.duties, ask.reminding,
+	return []rule{ask.answering, ask.calling, ask.manners, ask.itself, ask.settling, ask.watching, ask.following, ask.hooking, ask.notingQuoted, ask.noting, ask.forgetting, ask.passing, ask.duties, ask.reminding,
 		ask.later, ask.summary, ask.handing, ask.reading, ask.changing, ask.posting, ask.direct, ask.reacting, ask.question, ask.saying}
 }
 
@@ -241,84 +241,4 @@ func (a ask) forgetting() (intent, bool) {
 		return does(use("forget", "id", what), asTold)
 	}
 	return does(use("forget", "query", what), asTold)
-}
-
-var (
-	dutyList = regexp.MustCompile(`(?i)^(?:(?:list|show)(?:\s+me)?(?:\s+all)?\s+(?:(?:of\s+)?(?:the|my|our|your|these)\s+)?(?:duties|reminders|schedules?|scheduled\s+\S+|recurring\s+\S+)|(?:what|which)\s+(?:are\s+)?(?:(?:the|my|our|your)\s+)?(?:duties|reminders|schedules)\b.*|what(?:['’]s|\s+is|\s+do\s+you\s+have|\s+have\s+you\s+got)?\s+(?:is\s+)?scheduled\b.*|(?:(?:my|our|your)\s+)?(?:duties|reminders))(?:\s+(?:here|in\s+this\s+channel|for\s+(?:me|us)))?[.?! ]*$`)
-	dutyForm = regexp.MustCompile(`(?is)^(pause|suspend|snooze|stop|resume|unpause|restart|continue|reactivate|delete|remove|cancel|drop|run|execute|trigger)\s+((?:the|my|our|your|that|this)\s+)?(.+?)[.!?]*$`)
-	dutyWord = regexp.MustCompile(`(?i)\b(?:dut(?:y|ies)|reminders?|schedules?)\b\s*:?\s*`)
-	dutyID   = regexp.MustCompile(`(?i)\bd_?[a-z2-7]{10}\b|\bd_[a-z0-9]+\b`)
-	dutyNow  = regexp.MustCompile(`(?i)\s+(?:right\s+)?now$`)
-	dutyLink = regexp.MustCompile(`(?i)^(?:called|named|about|to|for|that|with|of)\s+`)
-	stopsIt  = regexp.MustCompile(`(?is)^stop\s+(?:reminding|posting|telling|asking)\s+(?:(?:me|us)\s+)?(?:about\s+|of\s+|to\s+|that\s+)?(.+?)[.!]*$`)
-)
-
-// duties is list, pause, resume, delete and run. Without an id or a word for
-// duties only pausing and resuming are understood: both can be undone.
-func (a ask) duties() (intent, bool) {
-	if dutyList.MatchString(a.text) {
-		return does(use("duty_list"), asTold)
-	}
-	if m := stopsIt.FindStringSubmatch(a.text); m != nil {
-		return does(use("duty_pause", "duty", m[1]), asTold)
-	}
-	m := dutyForm.FindStringSubmatch(a.text)
-	if m == nil {
-		return intent{}, false
-	}
-	which := dutyNow.ReplaceAllString(strings.TrimSpace(m[3]), "")
-	named := dutyWord.MatchString(which)
-	if id := dutyID.FindString(which); id != "" {
-		which, named = id, true
-	} else {
-		which = strings.TrimSpace(dutyWord.ReplaceAllString(which+" ", " "))
-		which = dutyLink.ReplaceAllString(which, "")
-	}
-	which = strings.Trim(which, "`\"'“” ")
-	if which == "" {
-		return intent{}, false
-	}
-	verb := strings.ToLower(m[1])
-	tool := "duty_delete"
-	switch verb {
-	case "pause", "suspend", "snooze", "stop":
-		tool = "duty_pause"
-	case "resume", "unpause", "restart", "continue", "reactivate":
-		tool = "duty_resume"
-	case "run", "execute", "trigger":
-		tool = "duty_run"
-	}
-	undoable := verb == "pause" || verb == "resume" || verb == "unpause"
-	if !named && (!undoable || a.silent || a.duty) {
-		return intent{}, false
-	}
-	return does(use(tool, "duty", which), asTold)
-}
-
-// reminding is "remind me tomorrow at 9 to X". Where no time is found the whole
-// sentence is handed on: the scheduler knows more words than the rules do.
-func (a ask) reminding() (intent, bool) {
-	if len(a.text) > maxTimed || asksAgain.MatchString(a.text) {
-		return intent{}, false
-	}
-	when, what, ok := splitReminder(a.text)
-	if !ok {
-		return intent{}, false
-	}
-	if when == "" {
-		when = a.text
-	}
-	return does(use("duty_create", "when", when, "what", what), asTold)
-}
-
-// later is "every weekday at 9:30 post X" and "post X every weekday at 9:30".
-func (a ask) later() (intent, bool) {
-	if len(a.text) > maxTimed || strings.HasSuffix(strings.TrimSpace(a.text), "?") {
-		return intent{}, false
-	}
-	when, what, ok := splitTime(a.text)
-	if !ok {
-		return intent{}, false
-	}
-	return does(use("duty_create", "when", when, "what", what), asTold)
 }

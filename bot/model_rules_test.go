@@ -13,7 +13,7 @@ import (
 func everyTool() []ToolDef {
 	var defs []ToolDef
 	for _, n := range []string{"remember", "settle_note", "recall", "forget", "duty_create", "duty_list", "duty_pause", "duty_resume", "duty_delete",
-		"duty_run", ToolWatch, ToolFollow, ToolWebhook, "read_thread", "brief", "read_channel", "post", "reply", "update", "react", "dm", "who_am_i", "what_can_you_do",
+		"duty_run", "duty_change", "duty_history", ToolWatch, ToolFollow, ToolWebhook, "read_thread", "brief", "read_channel", "post", "reply", "update", "react", "dm", "who_am_i", "what_can_you_do",
 		"handoff_offer", "handoff_list", "offboarding_plan", "thread_settle"} {
 		defs = append(defs, ToolDef{Name: n, Schema: json.RawMessage(`{"type":"object"}`)})
 	}

@@ -53,6 +53,8 @@ type Toolbox struct {
 	Clock   func() time.Time
 	Bot     func(workspace string) string                                // the agent's own user id
 	Turns   func(ctx context.Context, ids []string) (label.Label, error) // labels of turns that have ended, joined
+	// Connections say what could be used of them. The zero value offers none.
+	Connections Connections
 }
 
 // Tools are the built-in tools, in the order in which people are told of them.
@@ -65,7 +67,7 @@ func (b Toolbox) Tools() []Tool {
 		}
 	}
 	add("memory", memoryTools(b))
-	add("duties", dutyTools(b.Duties, b.People, b.Clock))
+	add("duties", dutyTools(b))
 	add("duties", watchTools(b))
 	add("duties", handoffTools(b.Handing))
 	add(ConnectionSlack, slackTools(b))

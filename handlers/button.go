@@ -35,7 +35,7 @@ func (h *Buttons) Handle(ctx context.Context, a bot.Action) error {
 		return h.Reviews.press(ctx, a)
 	case bot.ButtonUndoNote, bot.ButtonReplaceNote, bot.ButtonBothNotes, bot.ButtonDropNote:
 		return h.Notes.press(ctx, a)
-	case bot.ButtonDutyResume, bot.ButtonDutyHand, bot.ButtonDutyDelete:
+	case bot.ButtonDutyResume, bot.ButtonDutyHand, bot.ButtonDutyDelete, bot.ButtonDutyConfirm, bot.ButtonDutyCancel, bot.ButtonDutyUndo, bot.ButtonDutyChange:
 		return h.Duties.press(ctx, a)
 	case bot.ButtonPromiseUndo, bot.ButtonPromiseDone, bot.ButtonPromiseLater, bot.ButtonPromiseDrop:
 		return h.Promises.press(ctx, a)

@@ -17,7 +17,6 @@ import (
 	"deskmate/identity/policy"
 	"deskmate/memory"
 	"deskmate/migrations"
-	"deskmate/scheduler"
 	"deskmate/scheduler/handoff"
 )
 
@@ -33,7 +32,7 @@ type Commands struct {
 	Connections *connection.Manager
 	Budgets     *budget.Budgets
 	Memory      *memory.Memory
-	Duties      *scheduler.Scheduler
+	Duties      *Duties
 	Handover    *bot.Handover
 	Logger      zerolog.Logger
 }
@@ -71,6 +70,7 @@ func subcommands() []subcommand {
 		{"budget", "budget [set SCOPE UNIT PERIOD AMOUNT why REASON | remove SCOPE UNIT PERIOD why REASON]", "budget set channel:* tokens day 200000 why first month", "what is left of the budgets here; admins set them", (*Commands).budget},
 		{"memory", "memory [forget ID | correct ID TEXT | history ID | learn on|off | notes on|off | judge on|off | follow on|off | retention DAYS|off | hold on|off | instructions TEXT|off] [everywhere] [why REASON]", "memory retention 365 why our policy", "what I know here, and its rules; channel managers and admins set them", (*Commands).memory},
 		{"handoff", "handoff [list | offer WHAT to @person [from @person] [why REASON] | accept ID [d_…] | decline ID why REASON | withdraw ID | plan @person [on DAY] | unowned]", "handoff offer duties to @chloe why I am on leave", "who owns what; pass work on, take it or leave it", (*Commands).handoff},
+		{"duty", "duty [list [mine|here] | add | show ID | edit ID | pause ID [until WHEN] | resume ID | run ID | try ID | skip ID | history ID | delete ID]", "duty add", "what I do later or again and again: see it, make it in a form, change it", (*Commands).duty},
 		{"help", "help", "help", "this list", (*Commands).help},
 	}
 }

@@ -277,7 +277,7 @@ func (h *Commands) mayGrantDuty(ctx context.Context, a asking, g policy.Grant) e
 	if g.Duty == "" {
 		return nil
 	}
-	d, err := h.Duties.Get(ctx, g.Duty)
+	d, err := h.Duties.Scheduler.Get(ctx, g.Duty)
 	if errors.Is(err, scheduler.ErrNoDuty) || err == nil && d.Workspace != a.Workspace {
 		return sorryf("I have no duty `%s`. `/deskmate duty list` shows them.", plain(g.Duty))
 	}

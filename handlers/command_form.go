@@ -106,6 +106,8 @@ func (f *Forms) Handle(ctx context.Context, s bot.Submission) (map[string]string
 		return f.Promises.later(ctx, s)
 	case formChoose, formRefuse, formPlan, formLapseHand, formEnd:
 		return f.Handoffs.submit(ctx, s)
+	case formDuty, formDutyEdit:
+		return f.Commands.submitDuty(ctx, s)
 	case formDeny:
 		return nil, f.Approvals.decide(ctx, s.Key, "", identity.Press{
 			Workspace: s.Workspace, Approval: s.Metadata, Person: s.User, Verdict: identity.VerdictDeny, Reason: s.Values["reason"], Via: "form"})

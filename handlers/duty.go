@@ -4,100 +4,209 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"deskmate/bot"
-	"deskmate/identity"
 	"deskmate/migrations"
 	"deskmate/scheduler"
+	"deskmate/scheduler/task"
 )
 
-// Duties takes the presses of buttons on the card of a duty that was paused.
+// Duties takes what people decide about duties: presses of the buttons on their
+// cards, a yes in the thread, forms. None of it is ever a tool of a model.
 type Duties struct {
-	DB     *migrations.DB
-	Duties *scheduler.Scheduler
-	Outbox *bot.Outbox
-	Roll   identity.Roll
-	// HandOver begins a handoff of a duty; nil: it is told how to ask for one.
-	HandOver func(ctx context.Context, a bot.Action, d scheduler.Duty) error
+	DB        *migrations.DB
+	Scheduler *scheduler.Scheduler
+	Cards     bot.DutyCards
+	Rules     bot.DutyRules
+	Outbox    *bot.Outbox
 }
 
-// press takes one press, if who pressed may decide, and redraws the card.
+// press takes a press of a button on a card, and tells who pressed why it did not
+// count, if so. Who pressed is looked up anew.
 func (h *Duties) press(ctx context.Context, a bot.Action) error {
-	d, err := h.Duties.Get(ctx, a.Value)
+	d, err := h.Scheduler.Get(ctx, a.Value)
 	if errors.Is(err, scheduler.ErrNoDuty) || err == nil && d.Workspace != a.Workspace {
-		return h.tell(ctx, a, "I do not know this duty (any more).")
+		return h.tell(ctx, a, "That duty is gone already, so nothing was changed.")
 	}
 	if err != nil {
 		return err
 	}
-	may, err := h.mayDecide(ctx, a, d)
-	if err != nil {
+	switch may, err := h.Rules.May(ctx, a.User, d); {
+	case err != nil:
 		return err
+	case !may:
+		return h.tell(ctx, a, "That was not done: "+bot.MayNot+".")
 	}
-	if !may {
-		return h.tell(ctx, a, fmt.Sprintf("Only <@%s>, who answers for this duty, my sponsor or an admin of the workspace can decide this. Ask one of them.", d.Owner))
-	}
-	if a.ID == bot.ButtonDutyHand {
-		if h.HandOver != nil {
-			return h.HandOver(ctx, a, d)
-		}
-		return h.tell(ctx, a, fmt.Sprintf("Tell me who takes it over: mention me with `hand %s to @name`.", d.ID))
-	}
-	was, done := d, "Resumed"
 	switch {
-	case a.ID == bot.ButtonDutyDelete:
-		done = "Deleted"
-		_, err = h.Duties.Delete(ctx, d.ID, a.User)
-	case d.State != scheduler.StatePaused:
-		return h.tell(ctx, a, "It is not paused any more.")
+	case a.ID == bot.ButtonDutyResume || a.ID == bot.ButtonDutyHand || a.ID == bot.ButtonDutyDelete:
+		return h.pressHeld(ctx, a, d)
+	case a.ID == bot.ButtonDutyConfirm:
+		err = h.confirm(ctx, d.ID, a.User)
+	case a.ID == bot.ButtonDutyChange:
+		return h.openChange(ctx, a.Key, a.TriggerID, a.User, d)
+	case a.ID == bot.ButtonDutyCancel && !d.Unconfirmed():
+		return h.tell(ctx, a, "It was confirmed meanwhile. To end it, say `delete duty "+d.ID+"` where it reports.")
+	case a.ID == bot.ButtonDutyUndo && (d.Kind != scheduler.KindOnce || d.State == scheduler.StateDone):
+		return h.tell(ctx, a, "It has run already, so there is nothing to take back.")
 	default:
-		_, err = h.Duties.Resume(ctx, d.ID, a.User)
+		_, err = h.Cards.Delete(ctx, d.ID, a.User)
 	}
-	if errors.Is(err, scheduler.ErrNoDuty) {
-		return h.tell(ctx, a, "I do not know this duty (any more).")
+	switch {
+	case errors.Is(err, scheduler.ErrNoDuty):
+		return h.tell(ctx, a, "That duty is gone already, so nothing was changed.")
+	case errors.Is(err, scheduler.ErrOver):
+		return h.tell(ctx, a, overWords)
 	}
-	if err != nil {
-		return h.tell(ctx, a, "That did not work: "+err.Error())
-	}
-	return h.owe(ctx, bot.DutyDecided(was, a.Channel, a.Message, a.Key, a.User, done))
+	return err
 }
 
-// mayDecide reports whether who pressed answers for the duty, for the agent, or for
-// the workspace, as Slack says now.
-func (h *Duties) mayDecide(ctx context.Context, a bot.Action, d scheduler.Duty) (bool, error) {
-	if a.UserTeam != "" && a.UserTeam != a.Workspace {
-		return false, nil
-	}
-	who, err := h.Roll.Standing(ctx, a.Workspace, a.User, nil)
-	if err != nil {
-		return false, fmt.Errorf("look up %s: %w", a.User, err)
-	}
-	if !who.Active || who.Kind != bot.KindMember {
-		return false, nil
-	}
-	if a.User == d.Owner || who.Admin {
-		return true, nil
-	}
-	sponsors := false
-	err = h.DB.Read(ctx, func(tx *migrations.Tx) error {
-		s, err := identity.SponsorshipOf(tx, a.Workspace)
-		for _, id := range s.Active() {
-			sponsors = sponsors || id == a.User
+const overWords = "Its last time has passed, so it would never run. Change when it ends, or cancel it."
+
+// confirm has a duty run, and its cards say so.
+func (h *Duties) confirm(ctx context.Context, id, by string) error {
+	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
+		d, err := h.Scheduler.Confirm(tx, id, by)
+		if err != nil {
+			return err
 		}
-		return err
+		return h.Cards.Redraw(tx, d)
 	})
-	return sponsors, err
+	if err != nil {
+		return fmt.Errorf("confirm duty %s: %w", id, err)
+	}
+	return nil
 }
 
 func (h *Duties) tell(ctx context.Context, a bot.Action, text string) error {
-	return h.owe(ctx, bot.Post{
-		Workspace: a.Workspace, Channel: a.User, Key: "press:" + a.Key, Text: text, Ours: true, Cause: a.Key, Requester: a.User, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
+	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
+		return h.Outbox.Queue(tx, bot.Post{
+			Workspace: a.Workspace, Channel: a.User, Key: "press:" + a.Key, Text: text, Ours: true, Cause: a.Key, Requester: a.User, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
+		})
 	})
-}
-
-func (h *Duties) owe(ctx context.Context, p bot.Post) error {
-	if err := h.DB.Write(ctx, func(tx *migrations.Tx) error { return h.Outbox.Queue(tx, p) }); err != nil {
-		return fmt.Errorf("answer the press of a duty's button: %w", err)
+	if err != nil {
+		return fmt.Errorf("tell %s about their press: %w", a.User, err)
 	}
 	return nil
+}
+
+// Expire deletes a duty that nobody confirmed in time, and says so. It is the task
+// handler of kind scheduler.TaskConfirm.
+func (h *Duties) Expire(ctx context.Context, lease *task.Lease) (task.Result, error) {
+	id := scheduler.ConfirmDuty(lease.Key)
+	var r task.Result
+	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
+		r = task.Result{}
+		if err := lease.Guard(tx); err != nil {
+			return err
+		}
+		d, again, expired, err := h.Scheduler.Expire(tx, id)
+		if r.Again = again; err != nil || !expired {
+			return err
+		}
+		if err := h.Cards.Redraw(tx, d); err != nil {
+			return err
+		}
+		return h.Cards.Tell(tx, d, "duty:"+d.ID+":expired", fmt.Sprintf("<@%s>, nobody confirmed the duty %q (%s) within %d hours, so I deleted it. It has never run. Ask me again if it is still wanted.",
+			d.Owner, d.Title, d.When, int(scheduler.ConfirmWithin.Hours())))
+	})
+	if err != nil {
+		return task.Result{}, fmt.Errorf("end unconfirmed duty %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// What confirms or cancels a duty in the thread where it was asked for, with its
+// id where there are several.
+var (
+	yesWords = regexp.MustCompile("(?i)^(?:yes|yep|yes,? please|confirm(?:ed)?|i confirm|confirm (?:it|this|that)|go ahead)(?:[\\s,]+(?:duty\\s+)?`?(d_?[a-z0-9]+)`?)?[.!\\s]*$")
+	noWords  = regexp.MustCompile("(?i)^(?:no|nope|cancel|cancel (?:it|this|that)|drop it|never\\s*mind)(?:[\\s,]+(?:duty\\s+)?`?(d_?[a-z0-9]+)`?)?[.!\\s]*$")
+)
+
+// confirming takes those rows in which the owner of a duty that waits for it says
+// yes or no, and gives the others. It happens before any model reads them: a yes
+// is a human's act.
+func (h *Threads) confirming(ctx context.Context, lease *task.Lease, rows []bot.Row) ([]bot.Row, error) {
+	var rest []bot.Row
+	for _, r := range rows {
+		taken := false
+		if r.Event.Kind == bot.KindMessage && len(r.Event.Text) < 200 {
+			said := bot.Plain(r.Event.Text, h.Loop.Context.Bot(r.Event.Workspace))
+			yes, no := yesWords.FindStringSubmatch(said), noWords.FindStringSubmatch(said)
+			var err error
+			switch {
+			case yes != nil:
+				taken, err = h.decided(ctx, lease, r, true, yes[1])
+			case no != nil:
+				taken, err = h.decided(ctx, lease, r, false, no[1])
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		if !taken {
+			rest = append(rest, r)
+		}
+	}
+	return rest, nil
+}
+
+// decided confirms or cancels the duty that the author of a row was shown in the
+// thread; id names one of several. It reports whether there was any to decide on.
+func (h *Threads) decided(ctx context.Context, lease *task.Lease, r bot.Row, yes bool, id string) (bool, error) {
+	e, taken := r.Event, false
+	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
+		taken = false
+		if err := lease.Guard(tx); err != nil {
+			return err
+		}
+		all, err := h.Duties.Cards.Here(tx, e.Workspace, e.User, lease.Key)
+		if err != nil {
+			return err
+		}
+		var meant []scheduler.Duty
+		var ids []string
+		for _, d := range all {
+			ids = append(ids, "`"+d.ID+"` ("+d.Title+")")
+			if id == "" || strings.EqualFold(d.ID, id) {
+				meant = append(meant, d)
+			}
+		}
+		if len(all) == 0 || len(meant) == 0 {
+			return nil
+		}
+		taken = true
+		if err := h.Inbox.Close(tx, []int64{r.ID}); err != nil {
+			return err
+		}
+		if len(meant) > 1 {
+			return h.Loop.Say(tx, e, "Which one? Say it with its id, as in `confirm "+meant[0].ID+"`: "+strings.Join(ids, ", ")+".")
+		}
+		d, text := meant[0], ""
+		if yes {
+			confirmed, err := h.Duties.Scheduler.Confirm(tx, d.ID, e.User)
+			if errors.Is(err, scheduler.ErrOver) {
+				return h.Loop.Say(tx, e, overWords)
+			}
+			if err != nil {
+				return err
+			}
+			d = confirmed
+			text = fmt.Sprintf("Confirmed: %s, %s, %s.", d.Title, d.When, bot.DutyState(d))
+		} else {
+			if d, err = h.Duties.Scheduler.DeleteTx(tx, d.ID, e.User, "its owner said no"); err != nil {
+				return err
+			}
+			text = fmt.Sprintf("Cancelled: %s. It has never run.", d.Title)
+		}
+		if err := h.Duties.Cards.Redraw(tx, d); err != nil {
+			return err
+		}
+		return h.Loop.Say(tx, e, text)
+	})
+	if err != nil {
+		return false, fmt.Errorf("take the word of %s about a duty: %w", e.User, err)
+	}
+	return taken, nil
 }

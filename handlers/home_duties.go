@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"deskmate/bot"
+	"deskmate/migrations"
 	"deskmate/scheduler"
 )
 
@@ -31,10 +32,20 @@ func dutyVerbs() []dutyVerb {
 				_, err := s.Pause(ctx, d.ID, a.User)
 				return "Paused: *" + bot.EscapeText(d.Title) + "*.", err
 			}},
-		{id: "home_duty_resume", text: "Resume", style: "primary", fits: func(d scheduler.Duty) bool { return d.State == scheduler.StatePaused },
+		{id: "home_duty_resume", text: "Resume", style: "primary", fits: func(d scheduler.Duty) bool { return d.State == scheduler.StatePaused && !d.Unconfirmed() },
 			do: func(ctx context.Context, s *scheduler.Scheduler, d scheduler.Duty, a bot.Action) (string, error) {
 				d, err := s.Resume(ctx, d.ID, a.User)
 				return "Resumed: *" + bot.EscapeText(d.Title) + "*, next " + bot.TimeOf(d.NextAt) + ".", err
+			}},
+		{id: "home_duty_confirm", text: "Confirm", style: "primary", fits: scheduler.Duty.Unconfirmed,
+			do: func(ctx context.Context, s *scheduler.Scheduler, d scheduler.Duty, a bot.Action) (string, error) {
+				err := s.Write(ctx, func(tx *migrations.Tx) (err error) { d, err = s.Confirm(tx, d.ID, a.User); return err })
+				return "Confirmed: *" + bot.EscapeText(d.Title) + "*, next " + bot.TimeOf(d.NextAt) + ".", err
+			}},
+		{id: "home_duty_skip", text: "Skip next", fits: func(d scheduler.Duty) bool { return active(d) && d.Kind == scheduler.KindSchedule },
+			do: func(ctx context.Context, s *scheduler.Scheduler, d scheduler.Duty, a bot.Action) (string, error) {
+				d, err := s.SkipNext(ctx, d.ID, a.User)
+				return "Skipped the next time of *" + bot.EscapeText(d.Title) + "*; then it is due " + bot.TimeOf(d.NextAt) + ".", err
 			}},
 		{id: "home_duty_run", text: "Run now", fits: active,
 			do: func(ctx context.Context, s *scheduler.Scheduler, d scheduler.Duty, a bot.Action) (string, error) {

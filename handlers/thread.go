@@ -27,9 +27,10 @@ const turnsPerClaim = 8
 
 // Threads works the inbox of threads.
 type Threads struct {
-	DB    *migrations.DB
-	Inbox *bot.Inbox
-	Loop  *bot.Loop
+	DB     *migrations.DB
+	Inbox  *bot.Inbox
+	Loop   *bot.Loop
+	Duties *Duties
 }
 
 // Handle drains the inbox of one thread: it resumes the unfinished turn, if
@@ -90,6 +91,10 @@ func (h *Threads) Handle(ctx context.Context, lease *task.Lease) (task.Result, e
 // opening picks the rows that a new turn begins with. Stops, edits and deletions
 // with no turn to act on are closed here, the former with a word.
 func (h *Threads) opening(ctx context.Context, lease *task.Lease, rows []bot.Row) ([]bot.Row, error) {
+	rows, err := h.confirming(ctx, lease, rows)
+	if err != nil {
+		return nil, err
+	}
 	stop := -1
 	for i, r := range rows {
 		if r.Event.Kind == bot.KindStop {

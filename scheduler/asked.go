@@ -57,6 +57,9 @@ func (s *Scheduler) RunNow(ctx context.Context, id, by, request string) (Duty, e
 		if d, err = load(tx, id); err != nil {
 			return err
 		}
+		if d.Unconfirmed() {
+			return errUnconfirmed
+		}
 		return s.askedFor(tx, d, d, Run{AskedBy: by}, "run now", request)
 	})
 	if err != nil {

@@ -155,6 +155,7 @@ type NewDuty struct {
 	Label                           label.Label
 	MostFails                       int64  // 0 is DefaultMostFails
 	Request                         string // names the request: the same one makes one duty; "" for none
+	Confirm                         bool   // it runs only once somebody has confirmed it
 }
 
 // duty is what n makes, but for what the store gives it. Its error is worded for

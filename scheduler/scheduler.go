@@ -48,6 +48,9 @@ const (
 // ErrNoDuty means that there is no such duty here.
 var ErrNoDuty = errors.New("there is no such duty")
 
+// ErrOver means that a duty would not be due any more.
+var ErrOver = errors.New("it would not be due any more")
+
 // Run is one occurrence of a duty.
 type Run struct {
 	ID        string    `json:"id"`
@@ -147,10 +150,19 @@ func (s *Scheduler) CreateTx(tx *migrations.Tx, n NewDuty) (Duty, error) {
 			return Duty{}, errors.New("create duty: its time is in the past")
 		}
 	}
+	if n.Confirm {
+		d.State, d.PausedWhy = StatePaused, whyUnconfirmed
+	}
 	if err := insert(tx, d, n.Request); err != nil {
 		return Duty{}, fmt.Errorf("create duty: %w", err)
 	}
 	fields := map[string]string{"kind": d.Kind, "when": d.When}
+	if d.Unconfirmed() {
+		fields["state"] = "unconfirmed"
+		if err := expect(tx, d); err != nil {
+			return Duty{}, err
+		}
+	}
 	if !d.NextAt.IsZero() {
 		fields["next_at"] = d.NextAt.Format(time.RFC3339)
 	}
@@ -219,6 +231,9 @@ func pause(tx *migrations.Tx, d *Duty, until time.Time, why string) error {
 	if d.State != StateActive && d.State != StatePaused {
 		return fmt.Errorf("it is %s", d.State)
 	}
+	if d.Unconfirmed() {
+		return errUnconfirmed
+	}
 	if !until.IsZero() && !until.After(tx.Now()) {
 		return errors.New("the time until which it is to pause is in the past")
 	}
@@ -238,10 +253,18 @@ func resume(tx *migrations.Tx, d *Duty) error {
 	if d.State != StatePaused {
 		return nil
 	}
+	if d.Unconfirmed() {
+		return errUnconfirmed
+	}
+	return activate(tx, d)
+}
+
+// activate has a paused duty run, from its next time on.
+func activate(tx *migrations.Tx, d *Duty) error {
 	d.State, d.PausedUntil, d.PausedWhy, d.Fails = StateActive, time.Time{}, "", 0
 	if d.byClock() && d.Schedule.Cron != "" {
 		if d.NextAt = d.Schedule.Next(tx.Now()); d.NextAt.IsZero() {
-			return errors.New("it would not be due any more")
+			return ErrOver
 		}
 	}
 	return wakeAt(tx, *d, tx.Now()) // a run that waits may begin
@@ -256,12 +279,24 @@ func (s *Scheduler) Delete(ctx context.Context, id, by string) (Duty, error) {
 // workspace, kind, state and history stay. A schedule that changes is due next by
 // its new times.
 func (s *Scheduler) Edit(ctx context.Context, id, by string, alter func(d *Duty) error) (Duty, error) {
-	return s.change(ctx, id, by, "edited", func(tx *migrations.Tx, d *Duty) error {
+	var d Duty
+	err := s.db.Write(ctx, func(tx *migrations.Tx) error {
+		var err error
+		d, err = s.EditTx(tx, id, by, alter)
+		return err
+	})
+	return d, err
+}
+
+// EditTx is Edit in a transaction.
+func (s *Scheduler) EditTx(tx *migrations.Tx, id, by string, alter func(d *Duty) error) (Duty, error) {
+	return s.changeTx(tx, id, by, "edited", nil, func(tx *migrations.Tx, d *Duty) error {
 		was := *d
 		if err := alter(d); err != nil {
 			return err
 		}
-		d.ID, d.Workspace, d.Kind, d.State, d.CreatedBy, d.CreatedAt, d.Fails = was.ID, was.Workspace, was.Kind, was.State, was.CreatedBy, was.CreatedAt, was.Fails
+		d.ID, d.Workspace, d.State, d.CreatedBy, d.CreatedAt, d.Fails = was.ID, was.Workspace, was.State, was.CreatedBy, was.CreatedAt, was.Fails
+		d.Kind, d.PausedUntil, d.PausedWhy = was.Kind, was.PausedUntil, was.PausedWhy
 		if err := d.check(); err != nil {
 			return err
 		}

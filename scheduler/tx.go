@@ -23,7 +23,10 @@ func (s *Scheduler) DeleteTx(tx *migrations.Tx, id, by, why string) (Duty, error
 
 // remove is the change that Delete makes.
 func remove(tx *migrations.Tx, d *Duty) error {
-	d.State, d.NextAt = StateDeleted, time.Time{}
+	d.State, d.NextAt, d.PausedUntil, d.PausedWhy = StateDeleted, time.Time{}, time.Time{}, ""
+	if err := task.Forget(tx, confirmKey(d.ID)); err != nil {
+		return err
+	}
 	_, err := tx.Exec(`UPDATE runs SET state = 'skipped', error = 'the duty was deleted', ended_at = $1 WHERE duty = $2 AND state = 'waiting'`, migrations.Micros(tx.Now()), d.ID)
 	if err != nil {
 		return fmt.Errorf("close waiting runs: %w", err)

@@ -12,7 +12,6 @@ import (
 
 	"deskmate/identity"
 	"deskmate/migrations"
-	"deskmate/scheduler"
 	"deskmate/scheduler/task"
 )
 
@@ -67,117 +66,11 @@ type workspaceFlag struct {
 	Workspace string `help:"Slack team id, where the store has several." placeholder:"T…"`
 }
 
-type dutyCommand struct {
-	List   dutyList   `cmd:"" help:"List duties."`
-	Show   dutyShow   `cmd:"" help:"Show a duty with its next times and its runs."`
-	Pause  dutyPause  `cmd:"" help:"Pause a duty until it is resumed."`
-	Resume dutyResume `cmd:"" help:"Let a paused duty run again."`
-	Delete dutyDelete `cmd:"" help:"End a duty for good."`
-
-	Webhook dutyWebhook `cmd:"" help:"Make or change the secret of a duty's URL; it is shown once."`
-}
-
-type dutyList struct {
-	storeFlags
-	workspaceFlag
-	Channel string `help:"Only those that report to this channel." placeholder:"C…"`
-	Owner   string `help:"Only those of this person." placeholder:"U…"`
-	All     bool   `help:"Those that are done or deleted too."`
-}
-
-// Help implements kong.HelpProvider.
-func (dutyList) Help() string { return "Example: deskmate duty list --owner U012AB3CD" }
-
-func (c *dutyList) Run(r *run) error {
-	return c.with(r, func(s *Store) error {
-		all, err := s.Duties.List(r, scheduler.Filter{Workspace: c.Workspace, Channel: c.Channel, Owner: c.Owner, Deleted: c.All})
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			if all == nil {
-				all = []scheduler.Duty{}
-			}
-			return printJSON(r.Out, all)
-		}
-		for _, d := range all {
-			fmt.Fprintf(r.Out, "%s  %-7s %s\n    %s; next %s; in %s; owner %s\n", d.ID, d.State, d.Title, d.When, when(d.NextAt), d.Channel, d.Owner)
-		}
-		if len(all) == 0 {
-			fmt.Fprintln(r.Out, "No duties.")
-		}
-		return nil
-	})
-}
-
 func when(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
 	return t.Format("Mon 2006-01-02 15:04 MST")
-}
-
-type dutyID struct {
-	storeFlags
-	ID string `arg:"" help:"Id of the duty, as duty list shows it."`
-}
-
-type (
-	dutyShow   struct{ dutyID }
-	dutyPause  struct{ dutyID }
-	dutyResume struct{ dutyID }
-	dutyDelete struct{ dutyID }
-)
-
-func (c *dutyShow) Run(r *run) error {
-	return c.with(r, func(s *Store) error {
-		d, err := s.Duties.Get(r, c.ID)
-		if err != nil {
-			return err
-		}
-		runs, err := s.Duties.Runs(r, c.ID, 10)
-		if err != nil {
-			return err
-		}
-		next := d.Schedule.Times(s.DB.Now(), 5)
-		if c.JSON {
-			return printJSON(r.Out, map[string]any{"duty": d, "next": next, "runs": runs})
-		}
-		fmt.Fprintf(r.Out, "%s: %s (%s)\n%s\nwhat: %s\nin %s, owner %s, missed times: %s\n", d.ID, d.Title, d.State, d.When, d.Prompt, d.Channel, d.Owner, d.CatchUp)
-		for _, t := range next {
-			fmt.Fprintf(r.Out, "next  %s\n", when(t))
-		}
-		for _, x := range runs {
-			fmt.Fprintf(r.Out, "run   %s  %s  %s\n", when(x.DueAt), x.State, x.Error)
-		}
-		return nil
-	})
-}
-
-func (c *dutyID) change(r *run, do func(s *Store, by string) (scheduler.Duty, error)) error {
-	return c.with(r, func(s *Store) error {
-		d, err := do(s, human(r.Getenv))
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			return printJSON(r.Out, d)
-		}
-		_, err = fmt.Fprintf(r.Out, "%s is %s.\n", d.ID, d.State)
-		return err
-	})
-}
-
-func (c *dutyPause) Run(r *run) error {
-	return c.change(r, func(s *Store, by string) (scheduler.Duty, error) { return s.Duties.Pause(r, c.ID, by) })
-}
-
-func (c *dutyResume) Run(r *run) error {
-	return c.change(r, func(s *Store, by string) (scheduler.Duty, error) { return s.Duties.Resume(r, c.ID, by) })
-}
-
-func (c *dutyDelete) Run(r *run) error {
-	return c.change(r, func(s *Store, by string) (scheduler.Duty, error) { return s.Duties.Delete(r, c.ID, by) })
 }
 
 type backupCommand struct {

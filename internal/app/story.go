@@ -206,8 +206,25 @@ func (s *story) approval(ctx context.Context) error {
 const dutyText = "Stand-up time"
 
 func (s *story) duty(ctx context.Context) error {
-	_, err := s.ask(ctx, ben, general, "", toAgent+"every weekday at 9:30 post "+dutyText, "every weekday at 09:30")
-	return err
+	root, err := s.ask(ctx, ben, general, "", toAgent+"every weekday at 9:30 post "+dutyText, "every weekday at 09:30")
+	if err != nil {
+		return err
+	}
+	card, err := s.views[ben].Wait(ctx, func(m slacksim.Seen) bool {
+		return m.User == agent && m.Thread == root && strings.Contains(m.Text, "Please confirm")
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the card: %w", err)
+	}
+	s.say("   Ben presses Confirm.\n")
+	if err := s.people[ben].Press(ctx, card, bot.ButtonDutyConfirm); err != nil {
+		return err
+	}
+	_, err = s.views[ben].Wait(ctx, func(m slacksim.Seen) bool { return m.TS == card.TS && strings.HasPrefix(m.Text, "Duty ") })
+	if err != nil {
+		return fmt.Errorf("wait for the duty to be confirmed: %w", err)
+	}
+	return nil
 }
 
 func (s *story) fires(ctx context.Context) error {

@@ -254,6 +254,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 		Home: a.Self.URL, LinkHosts: a.config.LinkHosts, Reported: a.Duties.Reported,
 	})
 	box.Outbox, a.watcher.Outbox = a.outbox, a.outbox
+	box.Connections = bot.Connections{Manager: a.Connections, Offers: a.rules.Offers}
 	a.notices = &bot.Notices{Outbox: a.outbox, Channel: a.config.AdminChannel, Logger: o.Logger}
 	handing.Outbox, handing.Notices = a.outbox, a.notices
 	handing.Join()
@@ -261,12 +262,13 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 		DB: a.DB, Gate: gate, Ledger: a.Ledger, Inbox: a.inbox, Outbox: a.outbox, Memory: a.Memory, Duties: a.Duties, People: a.people,
 		Model: model, Tools: box.Tools(), Limits: a.limits(), Faces: bot.DefaultFaces(), Logger: o.Logger, Crash: o.Crash,
 		Budgets:     a.Budgets,
-		Connections: bot.Connections{Manager: a.Connections, Offers: a.rules.Offers},
+		Connections: box.Connections,
 		Context: &bot.ContextBuilder{
 			Agents: a.Agents, Memory: a.Memory, People: a.people, Threads: spoken, Duties: a.Duties, Clock: a.DB.Now, Bot: own,
 		},
 	}
-	threads := &handlers.Threads{DB: a.DB, Inbox: a.inbox, Loop: a.loop}
+	duties := &handlers.Duties{DB: a.DB, Scheduler: a.Duties, Cards: bot.DutyCards{Outbox: a.outbox, Duties: a.Duties}, Rules: box.DutyRules(), Outbox: a.outbox}
+	threads := &handlers.Threads{DB: a.DB, Inbox: a.inbox, Loop: a.loop, Duties: duties}
 	a.runner = task.NewRunner(a.DB, task.Options{Logger: o.Logger})
 	a.runner.Handle(bot.TaskThread, 64, threads.Handle)
 	a.runner.Handle(bot.TaskOutbox, 32, a.outbox.Handle)
@@ -278,16 +280,17 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	}
 	a.runner.Handle(scheduler.TaskWatch, 4, a.watcher.Judge)
 	a.runner.Handle(scheduler.TaskFollow, 4, a.watcher.Look)
+	a.runner.Handle(scheduler.TaskConfirm, 2, duties.Expire)
 
 	gate.Approvals.Roll, gate.Approvals.Ended, gate.Approvals.Voted, gate.Approvals.Remind = a.people, a.loop.Approved, a.loop.Voted, a.loop.Remind
 	a.runner.Handle(identity.TaskApproval, 4, gate.Approvals.Handle)
 
-	buttons := &handlers.Buttons{Inbox: a.inbox, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
+	buttons := &handlers.Buttons{Inbox: a.inbox, Duties: duties, Approvals: &handlers.Approvals{DB: a.DB, Approvals: gate.Approvals, Outbox: a.outbox}}
 	buttons.Handoffs = &handlers.Handoffs{DB: a.DB, Handover: handing, Outbox: a.outbox}
 	a.runner.Handle(handoff.TaskHandoff, 2, a.Handoffs.Handle)
 	owners := &handlers.Owners{DB: a.DB, Handover: handing}
 	a.runner.Handle(handlers.TaskOwners, 1, owners.Handle)
-	commands := &handlers.Commands{DB: a.DB, Memory: a.Memory, Duties: a.Duties, Handover: handing, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
+	commands := &handlers.Commands{DB: a.DB, Memory: a.Memory, Duties: duties, Handover: handing, Gate: gate, Rules: a.rules, Agents: a.Agents, People: a.people, Reader: reader, Outbox: a.outbox, Connections: a.Connections, Budgets: a.Budgets, Logger: o.Logger}
 	buttons.Promises = &handlers.Promises{DB: a.DB, Duties: a.Duties, People: a.people, Outbox: a.outbox}
 	forms := &handlers.Forms{Commands: commands, Approvals: buttons.Approvals, Promises: buttons.Promises, Handoffs: buttons.Handoffs}
 	sponsors := &identity.Sponsors{DB: a.DB, Ledger: a.Ledger, Roll: a.people, Grace: a.config.SponsorGrace, Notice: a.notices.Post}
@@ -314,7 +317,6 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	erasing := &handlers.Erasing{DB: a.DB, Ledger: a.Ledger, Memory: a.Memory}
 	a.runner.Handle(bot.TaskErase, 1, erasing.Handle)
 	buttons.Notes = &handlers.Notes{DB: a.DB, Notes: box.Notes(), Outbox: a.outbox}
-	buttons.Duties = &handlers.Duties{DB: a.DB, Duties: a.Duties, Outbox: a.outbox, Roll: a.people}
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
 	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look, owners.Begin)
 	buttons.Home = a.home(gate)
@@ -358,7 +360,15 @@ func (a *App) fire(tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
 	if d.Kind == scheduler.KindFollow {
 		return a.watcher.Fire(tx, d, r)
 	}
-	return a.inbox.QueueDuty(tx, bot.RunEvent(d, r, tx.Now()))
+	return fireInto(a.inbox, tx, d, r)
+}
+
+// fireInto hands a run to an inbox, which a server works.
+func fireInto(inbox *bot.Inbox, tx *migrations.Tx, d scheduler.Duty, r scheduler.Run) error {
+	if d.Kind == scheduler.KindFollow {
+		return errors.New("what is followed is looked at by the server alone, when it is due")
+	}
+	return inbox.QueueDuty(tx, bot.RunEvent(d, r, tx.Now()))
 }
 
 // keeps reports whether memory keeps what is not for the agent.

@@ -1,0 +1,137 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"deskmate/scheduler"
+)
+
+// timeSaid is one of the scheduler's table of sentences.
+type timeSaid struct{ Say, Asks, Refuses string }
+
+// timeTable are those of the scheduler's own table, or some, where that is not
+// there.
+func timeTable(t *testing.T) []timeSaid {
+	t.Helper()
+	text, err := os.ReadFile("../scheduler/testdata/phrases.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return []timeSaid{
+			{Say: "every weekday at 9:30 post the stand-up"}, {Say: "every Monday and Thursday at 14:00 review the board"}, {Say: "on Mondays at 9 post the plan"},
+			{Say: "every 15 minutes check the queue"}, {Say: "on the 1st of every month at 10:00 send the invoice"}, {Say: "post stand-up every weekday at 9:30"},
+			{Say: "remind us every Friday at 16:00 to fill in timesheets"}, {Say: "in 20 minutes check the oven"}, {Say: "tomorrow at 9 call the bank"},
+			{Say: "every Monday post the plan", Asks: "At what time?"}, {Say: "every 10 seconds check", Refuses: "a minute"},
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Groups []struct{ Sentences []timeSaid }
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	var all []timeSaid
+	for _, g := range file.Groups {
+		all = append(all, g.Sentences...)
+	}
+	return all
+}
+
+// A model hands the person's words to the scheduler, and so do the rules: what
+// becomes of them is the same. Where a sentence is no clear request (its first word
+// asks for nothing that the rules know), the rules say so instead; they never make
+// another duty of it.
+func TestRulesAndModelMeanTheSameTimes(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	const tz = "Europe/Berlin"
+	all, same, puzzled, asked := timeTable(t), 0, 0, 0
+	for _, s := range all {
+		var byModel, byRules scheduler.Duty
+		modelErr := DutyWords{When: s.Say, What: "do it"}.Say(&byModel, now, tz)
+		r, err := NewRules().Complete(context.Background(), Request{
+			Messages: []Message{{Role: RoleSystem, Content: "You are Deskmate, a member of this\nNow: Monday 2 March 2026 10:00 CET. Asked by Ben (<@U0BEN>, member) in #eng.\n"}, user(s.Say)},
+			Tools:    everyTool(),
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Calls) != 1 || r.Calls[0].Name != toolDutyCreate {
+			puzzled++
+			t.Logf("no request for the rules: %q", s.Say)
+			continue
+		}
+		var a dutyArgs
+		if err := json.Unmarshal(r.Calls[0].Args, &a); err != nil {
+			t.Fatal(err)
+		}
+		rulesErr := a.words().Say(&byRules, now, tz)
+		switch {
+		case (modelErr == nil) != (rulesErr == nil):
+			t.Errorf("%q: with a model %v, with the rules %v (%s)", s.Say, modelErr, rulesErr, r.Calls[0].Args)
+		case modelErr != nil:
+			asked++
+			if want := s.Asks + s.Refuses; !strings.Contains(rulesErr.Error(), want) && !strings.Contains(modelErr.Error(), want) {
+				t.Logf("%q is answered with %v", s.Say, rulesErr)
+			}
+		case byModel.Schedule != byRules.Schedule:
+			t.Errorf("%q: with a model %+v, with the rules %+v (%s)", s.Say, byModel.Schedule, byRules.Schedule, r.Calls[0].Args)
+		default:
+			same++
+		}
+	}
+	t.Logf("%d sentences: %d the same duty, %d asked back or refused both ways, %d no request for the rules", len(all), same, asked, puzzled)
+	if puzzled > len(all)/2 {
+		t.Errorf("the rules take %d of %d sentences for no request", puzzled, len(all))
+	}
+}
+
+func TestUnclearOptionsNameTheirField(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		words       DutyWords
+		field, want string
+	}{
+		{DutyWords{When: "30 9 * * 1-5"}, "when", "cron expression"},
+		{DutyWords{When: "every Monday"}, "when", "At what time"},
+		{DutyWords{Until: "the cows come home"}, "until", "as an end"},
+		{DutyWords{Most: "many"}, "most", "whole number"},
+		{DutyWords{Report: "loudly"}, "report", "run"},
+	} {
+		var d scheduler.Duty
+		err := c.words.Say(&d, now, "Europe/Berlin")
+		var at *DutyWordError
+		if !errors.As(err, &at) || at.Field != c.field || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v gives %v; want %q at %s", c.words, err, c.want, c.field)
+		}
+		if text, told := Told(err); !told || strings.Contains(text, notYet) {
+			t.Errorf("%+v is told as %q", c.words, text)
+		}
+	}
+}
+
+func TestDutyOptionsBehindACommaAreTakenOff(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ what, rest, options string }{
+		{"post the menu", "post the menu", ""},
+		{"post soup, bread and tea", "post soup, bread and tea", ""},
+		{"summarise #eng, report in #general, silently", "summarise #eng", "silent yes where #general"},
+		{"summarise #eng, report in this thread, 10 times", "summarise #eng", "most 10 where thread"},
+		{"post it, use only recall and read_thread, not mon-fri 22:00-07:00", "post it", "quiet mon-fri 22:00-07:00 tools recall and read_thread"},
+		{`post "a, silently`, `post "a, silently`, ""},
+	} {
+		rest, options := dutyExtras(c.what)
+		if rest != c.rest || strings.Join(options, " ") != c.options {
+			t.Errorf("%q is %q with %q; want %q with %q", c.what, rest, options, c.rest, c.options)
+		}
+	}
+}
