@@ -15,6 +15,7 @@ import (
 	"deskmate/identity"
 	"deskmate/migrations"
 	"deskmate/scheduler"
+	"deskmate/scheduler/handoff"
 	"deskmate/scheduler/task"
 )
 
@@ -251,6 +252,49 @@ func (h *Digest) waiting(ctx context.Context, agent identity.Agent) ([]Waiting, 
 		all = append(all, more...)
 	}
 	return all, nil
+}
+
+// UnownedLines gives the duties and threads that nobody answers for, for a digest.
+func UnownedLines(over *bot.Handover) func(ctx context.Context, workspace string) ([]Placed, error) {
+	return func(ctx context.Context, workspace string) ([]Placed, error) {
+		orphans, err := over.Handoffs.Unowned(ctx, workspace)
+		if err != nil {
+			return nil, err
+		}
+		var all []Placed
+		for _, o := range orphans {
+			line := Placed{Text: fmt.Sprintf("its owner <@%s> %s", o.Owner, o.Why)}
+			if o.Kind == handoff.KindThread {
+				line.Channel, _ = o.Thread()
+				line.Text = fmt.Sprintf("a thread in <#%s>: %s", line.Channel, line.Text)
+			} else if d, err := over.Duties.Get(ctx, o.ID); err == nil {
+				line.Channel = d.Channel
+				line.Text = fmt.Sprintf("`%s` %s: %s", d.ID, plain(d.Title), line.Text)
+			} else if errors.Is(err, scheduler.ErrNoDuty) {
+				continue
+			} else {
+				return nil, err
+			}
+			all = append(all, line)
+		}
+		return all, nil
+	}
+}
+
+// OfferedLines gives the handoffs that wait for an answer, for a digest.
+func OfferedLines(over *bot.Handover) func(ctx context.Context, workspace string) ([]Waiting, error) {
+	return func(ctx context.Context, workspace string) ([]Waiting, error) {
+		offers, err := over.Handoffs.List(ctx, handoff.Filter{Workspace: workspace, Open: true})
+		if err != nil {
+			return nil, err
+		}
+		var all []Waiting
+		for _, o := range offers {
+			text := fmt.Sprintf("handoff `%s` of %s from <@%s> waits for <@%s> until %s", o.ID, count(int64(o.Count(handoff.StateOffered)), "item"), o.From, o.To, o.ExpiresAt.UTC().Format("Mon 2 Jan"))
+			all = append(all, Waiting{Placed: Placed{Text: text}, For: []string{o.To}, By: o.From})
+		}
+		return all, nil
+	}
 }
 
 // text is the digest for one person: a sponsor is told of all, an owner of their

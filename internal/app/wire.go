@@ -308,6 +308,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	sweeper := &handlers.Sweeper{DB: a.DB, Memory: a.Memory, Logger: o.Logger}
 	a.runner.Handle(handlers.TaskSweep, 1, sweeper.Handle)
 	digest := &handlers.Digest{DB: a.DB, Agents: a.Agents, Duties: a.Duties, Approvals: gate.Approvals, People: a.people, Notices: a.notices, Cron: a.config.Digest, Logger: o.Logger}
+	digest.Unowned, digest.Offered = handlers.UnownedLines(handing), handlers.OfferedLines(handing)
 	a.runner.Handle(handlers.TaskDigest, 1, digest.Handle)
 	a.begin = append(a.begin, digest.Look)
 	files := &bot.Files{DB: a.DB, Memory: a.Memory, API: a.api, Gate: gate, People: a.people}
@@ -319,7 +320,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	buttons.Notes = &handlers.Notes{DB: a.DB, Notes: box.Notes(), Outbox: a.outbox}
 	buttons.Reviews = &handlers.Reviews{DB: a.DB, Reviews: reviews, Outbox: a.outbox}
 	a.begin = append(a.begin, sponsors.Look, reviews.Look, sweeper.Look, owners.Begin)
-	buttons.Home = a.home(gate)
+	buttons.Home = a.home(gate, handing)
 	a.runner.Handle(handlers.TaskHome, 8, buttons.Home.Handle)
 	buttons.Shortcuts = &handlers.Shortcuts{People: a.people, Agents: a.Agents, Memory: a.Memory, Reader: reader, Outbox: a.outbox, Loop: a.loop, Logger: o.Logger}
 	forms.Home, forms.Shortcuts = buttons.Home, buttons.Shortcuts
@@ -342,9 +343,9 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 }
 
 // home makes what people see when they open the agent, section by section.
-func (a *App) home(gate *identity.Gate) *handlers.Home {
+func (a *App) home(gate *identity.Gate, handing *bot.Handover) *handlers.Home {
 	h := &handlers.Home{DB: a.DB, People: a.people, Agents: a.Agents, Outbox: a.outbox, Logger: a.log}
-	h.Sections = append(handlers.HomeDuties(a.Duties), h.Decisions(gate.Approvals, a.Self.URL), h.Notes(a.Memory), h.Recent(a.Self.URL),
+	h.Sections = append(handlers.HomeDuties(a.Duties), h.Decisions(gate.Approvals, a.Self.URL), h.Handoffs(handing), h.Unowned(handing), h.Notes(a.Memory), h.Recent(a.Self.URL),
 		h.Access(a.Access), h.Steering(gate, a.Budgets))
 	return h
 }
