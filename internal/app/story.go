@@ -10,6 +10,7 @@ import (
 
 	"deskmate/bot"
 	"deskmate/internal/slacksim"
+	"deskmate/scheduler"
 )
 
 // The demo's cast and places, as the emulator's default workspace has them.
@@ -65,6 +66,7 @@ func (s *story) run(ctx context.Context) error {
 		{"What needs an approval waits for one, and outlives the process", s.approval},
 		{"Ben gives it a duty in #general", s.duty},
 		{"The clock moves on, and the duty is done", s.fires},
+		{"Ben's account is deactivated, and his duty goes to Chloe", s.leaves},
 		{"Everything it did is in the ledger, and the ledger verifies", s.audit},
 	}
 	for i, c := range scenes {
@@ -243,6 +245,57 @@ func (s *story) fires(ctx context.Context) error {
 	}
 	s.say("   deskmate: %s\n", s.plain(m.Text))
 	return nil
+}
+
+// leaves has the owner of the duty leave: it is paused, the sponsor is asked, and
+// the new owner gets a brief and accepts.
+func (s *story) leaves(ctx context.Context) error {
+	if err := s.people[ada].Emulate(ctx, "user", map[string]any{"user": ben, "deleted": true}, nil); err != nil {
+		return err
+	}
+	s.say("   (Ben's account is deactivated)\n")
+	asked, err := s.views[ada].Wait(ctx, func(m slacksim.Seen) bool { return m.User == agent && strings.Contains(m.Text, "What becomes of") })
+	if err != nil {
+		return fmt.Errorf("wait for Ada to be asked: %w", err)
+	}
+	s.say("   deskmate, to Ada: %s\n   Ada presses Hand to…, and picks Chloe.\n", s.plain(asked.Text))
+	if err := s.people[ada].Press(ctx, asked, bot.ButtonHand); err != nil {
+		return err
+	}
+	form, err := s.views[ada].Form(ctx, "lapse_hand")
+	if err != nil {
+		return fmt.Errorf("wait for the form: %w", err)
+	}
+	if wrong, err := s.people[ada].Submit(ctx, form, map[string]string{"to": chloe}); err != nil || len(wrong) > 0 {
+		return fmt.Errorf("hand the duty to Chloe: %v %w", wrong, err)
+	}
+	brief, err := s.views[chloe].Wait(ctx, func(m slacksim.Seen) bool { return m.User == agent && strings.Contains(m.Text, dutyText) && strings.HasPrefix(m.Channel, "D") })
+	if err != nil {
+		return fmt.Errorf("wait for the brief: %w", err)
+	}
+	s.say("   deskmate, to Chloe: %s\n", s.plain(brief.Text))
+	offer, err := s.views[chloe].Wait(ctx, func(m slacksim.Seen) bool { return m.User == agent && strings.Contains(m.Text, "Take over") })
+	if err != nil {
+		return fmt.Errorf("wait for the offer: %w", err)
+	}
+	s.say("   Chloe presses Accept all.\n")
+	if err := s.people[chloe].Press(ctx, offer, bot.ButtonTake); err != nil {
+		return err
+	}
+	done, err := s.views[chloe].Wait(ctx, func(m slacksim.Seen) bool { return m.TS == offer.TS && strings.Contains(m.Text, "now owns") })
+	if err != nil {
+		return fmt.Errorf("wait for the handoff to be done: %w", err)
+	}
+	s.say("   deskmate: %s\n", s.plain(done.Text))
+	hers, err := s.demo.App.Duties.List(ctx, scheduler.Filter{Workspace: s.demo.App.Self.Workspace, Owner: chloe})
+	if err != nil {
+		return err
+	}
+	if len(hers) != 1 || hers[0].State != scheduler.StateActive {
+		return fmt.Errorf("after the handoff Chloe owns %d duties", len(hers))
+	}
+	// Whoever tries the workspace afterwards finds all of its people.
+	return s.people[ada].Emulate(ctx, "user", map[string]any{"user": ben, "deleted": false}, nil)
 }
 
 // nextStandUp is the next weekday's 9:30 where Ben is: his time zone decides.
