@@ -218,7 +218,7 @@ func (w DutyWords) Say(d *scheduler.Duty, now time.Time, tz string) error {
 			if err != nil {
 				return &DutyWordError{"until", &argumentError{err}}
 			}
-			d.Schedule.Until = at
+			d.Schedule.Until = lastOf(at, tz)
 		}
 	}
 	if w.Most != "" {
@@ -279,4 +279,17 @@ func Told(err error) (string, bool) {
 		return told.Error(), true
 	}
 	return "", false
+}
+
+// lastOf is the last second of the day that a day alone was read as, which the end
+// of a duty takes in; an instant with a time of day stays.
+func lastOf(at time.Time, tz string) time.Time {
+	loc, err := time.LoadLocation(tz)
+	if err != nil {
+		return at
+	}
+	if day := at.In(loc); day.Hour() == 0 && day.Minute() == 0 {
+		return time.Date(day.Year(), day.Month(), day.Day(), 23, 59, 59, 0, loc)
+	}
+	return at
 }

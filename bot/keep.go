@@ -55,6 +55,7 @@ func (l *Loop) Keep(ctx context.Context, k Keep) (string, error) {
 	a := identity.Action{
 		Key: key, Workspace: k.Place.Workspace, Turn: keptTurn + key, Cause: k.Key, Requester: k.Place.Requester, RequesterKind: k.Place.RequesterKind,
 		Channel: k.Place.Channel, ChannelKind: k.Place.ChannelKind, Thread: k.thread(), Tool: tool.Name, Connection: tool.Connection, Class: tool.Class, Args: args,
+		Everyone: k.Workspace,
 	}
 	if k.Message.User != k.Place.Requester {
 		a.Others = []string{k.Message.User}

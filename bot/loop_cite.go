@@ -22,6 +22,8 @@ func (t *Turn) sources(resp *Response) string {
 			asked.WriteString(s.Event.Text + "\n")
 		case s.Outcome != nil && s.Outcome.Error == "" && recalls[s.Outcome.Call.Name]:
 			given = append(given, memory.CitedIn(s.Outcome.Result.Text)...)
+		case s.Outcome != nil: // what another tool said is no memory
+			asked.WriteString(s.Outcome.Result.Text + "\n" + s.Outcome.Error + "\n")
 		}
 	}
 	var links []string

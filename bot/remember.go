@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 
-	"deskmate/identity"
 	"deskmate/identity/label"
 	"deskmate/memory"
 	"deskmate/migrations"
@@ -208,64 +207,4 @@ func (n Notes) Place(ctx context.Context, workspace, channel, user, userTeam str
 		return memory.Place{}, memory.ErrNotFound
 	}
 	return place, err
-}
-
-// MessageToKeep is a message that somebody picked.
-type MessageToKeep struct {
-	Workspace  string
-	Key        string // of the press, unique by what it means
-	User       string // who picked it
-	UserTeam   string
-	Channel    string
-	Thread     string // root ts, "" outside threads
-	TS         string
-	Author     string // who wrote it
-	AuthorTeam string
-	Text       string // as Slack has it
-	Scope      string // "" or channel: only here; workspace: for every member, from public channels only
-}
-
-// FromMessage keeps what a message says, as remember does, through the gate: for
-// the "Remember this" of a message's menu. The note is the message's author's and
-// carries their label; that it is kept is the word of who picked it. Errors:
-// *identity.DeniedError, *identity.FailedError with an error of memory's inside, and
-// memory.ErrNotFound where the person cannot see the place.
-func (n Notes) FromMessage(ctx context.Context, m MessageToKeep) (Kept, error) {
-	p, err := n.Place(ctx, m.Workspace, m.Channel, m.User, m.UserTeam)
-	if err != nil {
-		return Kept{}, fmt.Errorf("remember message %s in %s: %w", m.TS, m.Channel, err)
-	}
-	everyone := m.Scope == memory.ScopeWorkspace
-	if everyone && p.ChannelKind != ChannelPublic {
-		return Kept{}, memory.ErrScope // nothing waits for an approval here: it is asked for in a thread
-	}
-	from, err := n.People.author(ctx, m.Workspace, m.Author, m.AuthorTeam)
-	if err != nil {
-		return Kept{}, fmt.Errorf("remember message %s in %s: %w", m.TS, m.Channel, err)
-	}
-	here := label.Of(m.Channel, p.ChannelKind)
-	thread := first(m.Thread, m.TS)
-	if p.ChannelKind == ChannelDirect {
-		thread = m.Thread
-	}
-	args, err := json.Marshal(map[string]string{"text": m.Text, "scope": m.Scope, "ts": m.TS})
-	if err != nil {
-		return Kept{}, fmt.Errorf("encode message: %w", err)
-	}
-	var kept Kept
-	_, err = n.Outbox.o.Gate.Do(ctx, identity.Action{
-		Key: "pick:" + m.Key, Workspace: m.Workspace, Cause: m.Key, Requester: m.User, RequesterKind: p.RequesterKind, Channel: m.Channel, ChannelKind: p.ChannelKind, Thread: m.Thread,
-		Tool: ToolRemember, Connection: "memory", Class: identity.ClassWrite, Args: args, Everyone: everyone, Label: here,
-	}, identity.Effect{Find: again, Do: func(ctx context.Context) (identity.Result, error) {
-		var err error
-		kept, err = n.keep(ctx, keeping{Place: p, Cause: m.Key, Label: label.Join(here, from), Note: memory.NewNote{
-			Text: Plain(m.Text, n.Bot(m.Workspace)), Scope: m.Scope, Author: m.Author, Channel: m.Channel, TS: m.TS, Thread: thread, Label: label.Join(here, from),
-			Permalink: PermalinkOf(n.Home, m.Channel, m.TS, m.Thread),
-		}})
-		if err != nil {
-			return identity.Result{}, err
-		}
-		return text("Remembered %s%s", kept.Note.ID, map[bool]string{true: "nothing yet: it is asked which note holds"}[kept.Question != nil])
-	}})
-	return kept, err
 }

@@ -120,8 +120,8 @@ func (h *Duties) Expire(ctx context.Context, lease *task.Lease) (task.Result, er
 // What confirms or cancels a duty in the thread where it was asked for, with its
 // id where there are several.
 var (
-	yesWords = regexp.MustCompile("(?i)^(?:yes|yep|yes,? please|confirm(?:ed)?|i confirm|confirm (?:it|this|that)|go ahead)(?:[\\s,]+(?:duty\\s+)?`?(d_?[a-z0-9]+)`?)?[.!\\s]*$")
-	noWords  = regexp.MustCompile("(?i)^(?:no|nope|cancel|cancel (?:it|this|that)|drop it|never\\s*mind)(?:[\\s,]+(?:duty\\s+)?`?(d_?[a-z0-9]+)`?)?[.!\\s]*$")
+	yesWords = regexp.MustCompile("(?i)^(?:yes|yep|yes,? please|confirm(?:ed)?|i confirm|confirm (?:it|this|that)|go ahead)(?:[\\s,]+(?:(?:to|with)\\s+)?(?:(?:duty\\s+)?`?(d_?[a-z0-9]+)`?|(?P<all>all|both|(?:all|both) of them|them all)))?[.!\\s]*$")
+	noWords  = regexp.MustCompile("(?i)^(?:no|nope|cancel|cancel (?:it|this|that)|drop it|never\\s*mind)(?:[\\s,]+(?:(?:to|with)\\s+)?(?:(?:duty\\s+)?`?(d_?[a-z0-9]+)`?|(?P<all>all|both|(?:all|both) of them|them all)))?[.!\\s]*$")
 )
 
 // confirming takes those rows in which the owner of a duty that waits for it says
@@ -137,9 +137,9 @@ func (h *Threads) confirming(ctx context.Context, lease *task.Lease, rows []bot.
 			var err error
 			switch {
 			case yes != nil:
-				taken, err = h.decided(ctx, lease, r, true, yes[1])
+				taken, err = h.decided(ctx, lease, r, true, yes[1], yes[2] != "")
 			case no != nil:
-				taken, err = h.decided(ctx, lease, r, false, no[1])
+				taken, err = h.decided(ctx, lease, r, false, no[1], no[2] != "")
 			}
 			if err != nil {
 				return nil, err
@@ -153,8 +153,8 @@ func (h *Threads) confirming(ctx context.Context, lease *task.Lease, rows []bot.
 }
 
 // decided confirms or cancels the duty that the author of a row was shown in the
-// thread; id names one of several. It reports whether there was any to decide on.
-func (h *Threads) decided(ctx context.Context, lease *task.Lease, r bot.Row, yes bool, id string) (bool, error) {
+// thread; id names one of several, whole means all of them. It reports whether there was any to decide on.
+func (h *Threads) decided(ctx context.Context, lease *task.Lease, r bot.Row, yes bool, id string, whole bool) (bool, error) {
 	e, taken := r.Event, false
 	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
 		taken = false
@@ -180,33 +180,44 @@ func (h *Threads) decided(ctx context.Context, lease *task.Lease, r bot.Row, yes
 		if err := h.Inbox.Close(tx, []int64{r.ID}); err != nil {
 			return err
 		}
-		if len(meant) > 1 {
-			return h.Loop.Say(tx, e, "Which one? Say it with its id, as in `confirm "+meant[0].ID+"`: "+strings.Join(ids, ", ")+".")
+		if len(meant) > 1 && !whole {
+			return h.Loop.Say(tx, e, "Which one? Say it with its id, as in `confirm "+meant[0].ID+"`, or `confirm all`: "+strings.Join(ids, ", ")+".")
 		}
-		d, text := meant[0], ""
-		if yes {
-			confirmed, err := h.Duties.Scheduler.Confirm(tx, d.ID, e.User)
-			if errors.Is(err, scheduler.ErrOver) {
-				return h.Loop.Say(tx, e, overWords)
-			}
+		var said []string
+		for _, d := range meant {
+			text, err := h.Duties.settled(tx, d, e.User, yes)
 			if err != nil {
 				return err
 			}
-			d = confirmed
-			text = fmt.Sprintf("Confirmed: %s, %s, %s.", d.Title, d.When, bot.DutyState(d))
-		} else {
-			if d, err = h.Duties.Scheduler.DeleteTx(tx, d.ID, e.User, "its owner said no"); err != nil {
-				return err
-			}
-			text = fmt.Sprintf("Cancelled: %s. It has never run.", d.Title)
+			said = append(said, text)
 		}
-		if err := h.Duties.Cards.Redraw(tx, d); err != nil {
-			return err
-		}
-		return h.Loop.Say(tx, e, text)
+		return h.Loop.Say(tx, e, strings.Join(said, "\n"))
 	})
 	if err != nil {
 		return false, fmt.Errorf("take the word of %s about a duty: %w", e.User, err)
 	}
 	return taken, nil
+}
+
+// settled confirms or cancels one duty at its owner's word, and says so.
+func (h *Duties) settled(tx *migrations.Tx, d scheduler.Duty, by string, yes bool) (string, error) {
+	text := ""
+	if yes {
+		confirmed, err := h.Scheduler.Confirm(tx, d.ID, by)
+		if errors.Is(err, scheduler.ErrOver) {
+			return overWords, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		d = confirmed
+		text = fmt.Sprintf("Confirmed: %s, %s, %s.", d.Title, d.When, bot.DutyState(d))
+	} else {
+		var err error
+		if d, err = h.Scheduler.DeleteTx(tx, d.ID, by, "its owner said no"); err != nil {
+			return "", err
+		}
+		text = fmt.Sprintf("Cancelled: %s. It has never run.", d.Title)
+	}
+	return text, h.Cards.Redraw(tx, d)
 }

@@ -58,17 +58,18 @@ func refusedHandoff(err error) error {
 
 func handoffItem(ctx context.Context, over *bot.Handover, o handoff.Handoff, v Visitor) (HomeItem, error) {
 	what := count(int64(o.Count(handoff.StateOffered)), "item")
-	block := bot.Block{Text: fmt.Sprintf("<@%s> offers you *%s*", o.From, what), Buttons: []bot.Button{
-		{ID: "home_handoff_take", Text: "Accept all", Value: o.ID, Style: "primary", Confirm: "You answer for them from then on. To take a part, or to decline, use the card in our direct messages."}}}
+	text := fmt.Sprintf("<@%s> offers you *%s*", o.From, what)
+	buttons := []bot.Button{{ID: "home_handoff_take", Text: "Accept all", Value: o.ID, Style: "primary",
+		Confirm: "You answer for them from then on. To take a part, or to decline, use the card in our direct messages."}}
 	if o.To != v.ID {
-		block.Text = fmt.Sprintf("You offered *%s* to <@%s>", what, o.To)
+		text = fmt.Sprintf("You offered *%s* to <@%s>", what, o.To)
 		if o.From != v.ID {
-			block.Text = fmt.Sprintf("*%s* of <@%s>, offered to <@%s> at your word", what, o.From, o.To)
+			text = fmt.Sprintf("*%s* of <@%s>, offered to <@%s> at your word", what, o.From, o.To)
 		}
-		block.Buttons = []bot.Button{{ID: "home_handoff_withdraw", Text: "Withdraw", Value: o.ID, Style: "danger"}}
+		buttons = []bot.Button{{ID: "home_handoff_withdraw", Text: "Withdraw", Value: o.ID, Style: "danger"}}
 	}
 	if o.Reason != "" {
-		block.Text += ": " + bot.EscapeText(o.Reason)
+		text += ": " + bot.EscapeText(o.Reason)
 	}
 	var lines []string
 	for n, i := range o.Of(handoff.StateOffered) {
@@ -82,8 +83,7 @@ func handoffItem(ctx context.Context, over *bot.Handover, o handoff.Handoff, v V
 		}
 		lines = append(lines, "• "+bot.EscapeText(name))
 	}
-	block.Note = strings.Join(lines, "\n") + "\n" + o.ID + " · until " + bot.TimeOf(o.ExpiresAt)
-	return HomeItem{block}, nil
+	return HomeItem{{Text: text}, {Note: strings.Join(lines, "\n") + "\n" + o.ID + " · until " + bot.TimeOf(o.ExpiresAt)}, {Buttons: buttons}}, nil
 }
 
 // Unowned shows those who govern the agent what waits for an owner.
@@ -101,7 +101,7 @@ func (h *Home) Unowned(over *bot.Handover) HomeSection {
 					continue
 				}
 				text := fmt.Sprintf("*%s*: %s. I have asked %s.", count(int64(len(l.Items)), "item"), l.Words(), askedWords(l.Asked))
-				items = append(items, HomeItem{{Text: text, Note: l.ID + " · decide on the card in our direct messages"}})
+				items = append(items, HomeItem{{Text: text}, {Note: l.ID + " · decide on the card in our direct messages"}})
 			}
 			if !governs {
 				return items, nil

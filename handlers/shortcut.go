@@ -197,6 +197,9 @@ func (h *Shortcuts) keep(ctx context.Context, s bot.Submission, p memory.Place, 
 		return "", nil, sorryf("Say what I should remember.")
 	}
 	everyone := s.Values["scope"] == memory.ScopeWorkspace
+	if everyone && p.ChannelKind != bot.ChannelPublic {
+		return "", nil, sorryf("What is said in a private place is kept for that place. Ask me in its thread to remember it for everyone: then somebody who can read it is asked.")
+	}
 	id, err := h.Loop.Keep(ctx, bot.Keep{Key: s.Key, Place: p, UserTeam: s.UserTeam, Message: said, Text: text, Workspace: everyone})
 	if errors.Is(err, bot.ErrInThread) {
 		return "That needs an approval first: I have asked for it in the thread of that message.", nil, nil

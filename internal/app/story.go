@@ -269,7 +269,9 @@ func (s *story) leaves(ctx context.Context) error {
 	if wrong, err := s.people[ada].Submit(ctx, form, map[string]string{"to": chloe}); err != nil || len(wrong) > 0 {
 		return fmt.Errorf("hand the duty to Chloe: %v %w", wrong, err)
 	}
-	brief, err := s.views[chloe].Wait(ctx, func(m slacksim.Seen) bool { return m.User == agent && strings.Contains(m.Text, dutyText) && strings.HasPrefix(m.Channel, "D") })
+	brief, err := s.views[chloe].Wait(ctx, func(m slacksim.Seen) bool {
+		return m.User == agent && strings.Contains(m.Text, dutyText) && strings.HasPrefix(m.Channel, "D")
+	})
 	if err != nil {
 		return fmt.Errorf("wait for the brief: %w", err)
 	}
