@@ -104,7 +104,7 @@ func (e *event) when(tx *migrations.Tx, p Place) error {
 	}
 	rows, err := tx.Query(reachSQL+`SELECT m.text, m.said_at FROM reach, memory_index JOIN messages m ON m.id = memory_index.rowid
 		WHERE memory_index MATCH $7 AND `+messageInReach+` ORDER BY memory_index.rowid DESC LIMIT $8`,
-		p.args(tx.Now(), inText(strings.Join(parts, " AND ")), eventRows)...)
+		p.args(tx.Now(), strings.Join(parts, " AND "), eventRows)...)
 	if err != nil {
 		return fmt.Errorf("look up %q: %w", strings.Join(e.words, " "), err)
 	}

@@ -49,7 +49,7 @@ const (
 	candidates = 150
 	// scanned is how many matching rows in reach are scored, the newest first: what
 	// bounds a search for words that a large workspace says all day.
-	scanned = 8000
+	scanned = 4000
 	// maxNamed is how many people of a query count.
 	maxNamed = 4
 	// maxHits bounds limit.
@@ -291,7 +291,7 @@ func lookUp(tx *migrations.Tx, p Place, q query, people named) (map[int64]float6
 			WHERE memory_index MATCH $12 AND (`+messageInReach+` OR `+noteInReach+`)
 			ORDER BY memory_index.rowid DESC LIMIT $13)
 		SELECT id, words FROM newest ORDER BY words * voice DESC LIMIT $14`,
-		p.args(tx.Now(), who[0], who[1], who[2], who[3], string(theirs), inText(match), scanned, candidates)...)
+		p.args(tx.Now(), who[0], who[1], who[2], who[3], string(theirs), match, scanned, candidates)...)
 	if err != nil {
 		return nil, fmt.Errorf("look up words: %w", err)
 	}
@@ -316,7 +316,7 @@ func countRows(tx *migrations.Tx, q query) (map[string]int, error) {
 	for _, t := range q.all() {
 		var n int
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`,
-			inText(t.match()), scanned).Scan(&n); err != nil {
+			t.match(), scanned).Scan(&n); err != nil {
 			return nil, fmt.Errorf("count rows of a word: %w", err)
 		}
 		rows[t.match()] = n
