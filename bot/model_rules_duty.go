@@ -14,8 +14,8 @@ var (
 	dutyID   = regexp.MustCompile(`(?i)\bd_?[a-z2-7]{10}\b|\bd_[a-z0-9]+\b`)
 	dutyNow  = regexp.MustCompile(`(?i)\s+(?:right\s+)?now$`)
 	dutyLink = regexp.MustCompile(`(?i)^(?:called|named|about|to|for|that|with|of)\s+`)
-	dutyTry  = regexp.MustCompile(`(?is)^(?:try|dry[ -]?run)\s+(?:(?:the|my|our)\s+)?(.*?\bd_?[a-z0-9]+.*?|dut(?:y|ies)\s+.+?)[.!?]*$|^what\s+would\s+(?:(?:the|my|our)\s+)?(?:duty\s+)?(.*?\bd_[a-z0-9]+|duty\s+.+?)\s+do(?:\s+now)?[.?!]*$`)
-	dutySkip = regexp.MustCompile(`(?is)^skip\s+(?:the\s+)?next\s+(?:(?:run|time)\s+of\s+)?(.+?)[.!]*$`)
+	dutyTry  = regexp.MustCompile(`(?is)^(?:(?:try|dry[ -]?run)\s+(.+?)|what\s+would\s+(.+?)\s+do(?:\s+now)?)[.!?]*$`)
+	dutySkip = regexp.MustCompile(`(?is)^skip\s+(?:the\s+)?next\s+(?:(?:run|time)\s+of\s+)?(?:the\s+)?(.+?)[.!]*$`)
 	stopsIt  = regexp.MustCompile(`(?is)^stop\s+(?:reminding|posting|telling|asking)\s+(?:(?:me|us)\s+)?(?:about\s+|of\s+|to\s+|that\s+)?(.+?)[.!]*$`)
 )
 
@@ -28,10 +28,10 @@ func (a ask) duties() (intent, bool) {
 	if m := dutyPast.FindStringSubmatch(a.text); m != nil {
 		return does(use("duty_history", "duty", whichDuty(m[1])), asTold)
 	}
-	if m := dutyTry.FindStringSubmatch(a.text); m != nil {
-		return does(use(toolDutyTry, "duty", whichDuty(first(m[1], m[2]))), asTold)
+	if m := dutyTry.FindStringSubmatch(a.text); m != nil && namesDuty(first(m[1], m[2])) {
+		return does(use(toolDutyTry, "duty", whichDuty(articles.ReplaceAllString(first(m[1], m[2]), ""))), asTold)
 	}
-	if m := dutySkip.FindStringSubmatch(a.text); m != nil && (dutyWord.MatchString(m[1]) || dutyID.MatchString(m[1])) {
+	if m := dutySkip.FindStringSubmatch(a.text); m != nil && namesDuty(m[1]) {
 		return does(use(toolDutySkip, "duty", whichDuty(m[1])), asTold)
 	}
 	if m := stopsIt.FindStringSubmatch(a.text); m != nil {
@@ -75,6 +75,11 @@ func (a ask) duties() (intent, bool) {
 	}
 	return does(use(tool, "duty", which), asTold)
 }
+
+// namesDuty reports whether the words speak of a duty for sure.
+func namesDuty(text string) bool { return dutyWord.MatchString(text) || strings.Contains(text, "d_") }
+
+var articles = regexp.MustCompile(`(?i)^(?:the|my|our)\s+`)
 
 // whichDuty is the id or the words that name a duty.
 func whichDuty(text string) string {

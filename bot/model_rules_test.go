@@ -13,7 +13,7 @@ import (
 func everyTool() []ToolDef {
 	var defs []ToolDef
 	for _, n := range []string{"remember", "settle_note", "recall", "forget", "duty_create", "duty_list", "duty_pause", "duty_resume", "duty_delete",
-		"duty_run", "duty_change", "duty_history", ToolWatch, ToolFollow, ToolWebhook, "read_thread", "brief", "read_channel", "post", "reply", "update", "react", "dm", "who_am_i", "what_can_you_do",
+		"duty_run", "duty_change", "duty_history", toolDutySkip, toolDutyTry, ToolWatch, ToolFollow, ToolWebhook, "read_thread", "brief", "read_channel", "post", "reply", "update", "react", "dm", "who_am_i", "what_can_you_do",
 		"handoff_offer", "handoff_list", "offboarding_plan", "thread_settle"} {
 		defs = append(defs, ToolDef{Name: n, Schema: json.RawMessage(`{"type":"object"}`)})
 	}
@@ -199,6 +199,12 @@ func TestRulesUnderstandDuties(t *testing.T) {
 		{"remove the duty called \"stand-up\"", `duty_delete {"duty":"stand-up"}`},
 		{"run duty d_abcdefghij now", `duty_run {"duty":"d_abcdefghij"}`},
 		{"run the stand-up duty now", `duty_run {"duty":"stand-up"}`},
+		{"dry run duty d_abcdefghij", `duty_dry_run {"duty":"d_abcdefghij"}`},
+		{"try the duty stand-up", `duty_dry_run {"duty":"stand-up"}`},
+		{"what would duty d_abcdefghij do?", `duty_dry_run {"duty":"d_abcdefghij"}`},
+		{"try the development build", "~I did not understand"},
+		{"skip the next duty d_abcdefghij", `duty_skip {"duty":"d_abcdefghij"}`},
+		{"skip the next run of the stand-up duty", `duty_skip {"duty":"stand-up"}`},
 		{"run the tests", "~I did not understand"},
 		{"delete everything", "~I did not understand"},
 		{"every weekday we meet at 9:30", "~I did not understand"},

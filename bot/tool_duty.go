@@ -234,9 +234,16 @@ func (t dutyTool) change(ctx context.Context, c Call) (identity.Result, error) {
 	if err := alter(&tried); err != nil {
 		return identity.Result{}, err
 	}
-	d, err := t.scheduler.Edit(ctx, found.ID, c.Event.User, func(d *scheduler.Duty) error {
-		d.Become(tried)
-		return nil
+	var d scheduler.Duty
+	err = t.scheduler.Write(ctx, func(tx *migrations.Tx) error {
+		var err error
+		if d, err = t.scheduler.EditTx(tx, found.ID, c.Event.User, func(d *scheduler.Duty) error {
+			d.Become(tried)
+			return nil
+		}); err != nil || d.Owner == c.Event.User {
+			return err
+		}
+		return t.cards.TellOwner(tx, d, "duty:"+d.ID+":changed:"+c.Key, fmt.Sprintf("<@%s> changed your duty: %s", c.Event.User, DutyLine(d, tx.Now())))
 	})
 	if err != nil {
 		return identity.Result{}, badArgument("%s", err)
