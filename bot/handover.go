@@ -24,6 +24,7 @@ type Handover struct {
 	Duties   *scheduler.Scheduler
 	People   *Directory
 	Memory   *memory.Memory
+	Briefer  *Briefer // words briefs; nil: they stand in the words of their messages
 	Agents   *identity.Agents
 	Outbox   *Outbox
 	Notices  *Notices
@@ -196,10 +197,11 @@ type eyes struct {
 	people            *Directory
 	workspace, person string
 	seen              map[string]bool
+	worded            int // briefs that a model was asked for
 }
 
 func (h *Handover) eyes(workspace, person string) *eyes {
-	return &eyes{h.People, workspace, person, map[string]bool{}}
+	return &eyes{people: h.People, workspace: workspace, person: person, seen: map[string]bool{}}
 }
 
 // see reports whether the person, a full member, may see a place as Slack says now.

@@ -107,8 +107,8 @@ func (h *Handover) card(workspace, person, key, text string, c Card) Post {
 func (h *Handover) brief(ctx context.Context, o handoff.Handoff, r handoff.Ref, eyes *eyes) (said string, from label.Label, leftOut bool, err error) {
 	if r.Kind == handoff.KindThread {
 		channel, ts := r.Thread()
-		text, from, err := h.briefThread(ctx, o, channel, ts)
-		return fmt.Sprintf("**Thread in <#%s>**, %s\n%s", channel, PermalinkOf(h.Home, channel, ts, ""), text), from, false, err
+		text, from, left, err := h.briefThread(ctx, o, channel, ts, eyes)
+		return fmt.Sprintf("**Thread in <#%s>**, %s\n%s", channel, PermalinkOf(h.Home, channel, ts, ""), text), from, left, err
 	}
 	d, err := h.Duties.Get(ctx, r.ID)
 	if errors.Is(err, scheduler.ErrNoDuty) {
@@ -163,37 +163,45 @@ func (h *Handover) brief(ctx context.Context, o handoff.Handoff, r handoff.Ref, 
 		fmt.Fprintf(&s, "- Done lately: %s\n", strings.Join(all, "; "))
 	}
 	if d.Kind == scheduler.KindFollow {
-		text, more, err := h.briefThread(ctx, o, d.Trigger.Channel, d.Trigger.Thread)
+		text, more, left, err := h.briefThread(ctx, o, d.Trigger.Channel, d.Trigger.Thread, eyes)
 		if err != nil {
 			return "", from, leftOut, err
 		}
 		s.WriteString(text)
-		from = label.Join(from, more)
+		from, leftOut = label.Join(from, more), leftOut || left
 	}
 	return s.String(), from, leftOut, nil
 }
 
+// mostWorded bounds how many threads of one offer a model words; the others stand
+// in the words of their messages.
+const mostWorded = 10
+
 // briefThread words where a thread stands, for the new owner, who may see its
 // channel.
-func (h *Handover) briefThread(ctx context.Context, o handoff.Handoff, channel, ts string) (string, label.Label, error) {
+func (h *Handover) briefThread(ctx context.Context, o handoff.Handoff, channel, ts string, eyes *eyes) (said string, from label.Label, leftOut bool, err error) {
 	kind, err := h.People.ChannelKind(ctx, o.Workspace, channel)
 	if err != nil {
-		return "", label.Label{}, err
+		return "", label.Label{}, false, err
 	}
 	p := memory.Place{Workspace: o.Workspace, Channel: channel, ChannelKind: kind, Requester: o.To, RequesterKind: KindMember}
 	b, err := h.Memory.BriefThread(ctx, p, channel, ts)
 	if errors.Is(err, memory.ErrNotFound) {
-		return "Nothing of it is remembered: read it there.\n", label.Label{}, nil
+		return "Nothing of it is remembered: read it there.\n", label.Label{}, false, nil
 	}
 	if err != nil {
-		return "", label.Label{}, err
+		return "", label.Label{}, false, err
 	}
-	said, err := h.Memory.Say(ctx, o.Workspace, b)
-	if err != nil {
-		return "", label.Label{}, err
+	if h.Briefer != nil && eyes.worded < mostWorded {
+		eyes.worded++
+		out, err := h.Briefer.Thread(ctx, Reading{Place: p}, channel, ts)
+		return out.Text, label.Join(out.Label, label.Of(channel, kind)), out.LeftOut, err
 	}
-	from, err := h.People.hits(ctx, o.Workspace, b.Sources())
-	return said, label.Join(from, label.Of(channel, kind)), err
+	if said, err = h.Memory.Say(ctx, o.Workspace, b); err != nil {
+		return "", label.Label{}, false, err
+	}
+	from, err = h.People.hits(ctx, o.Workspace, b.Sources())
+	return said, label.Join(from, label.Of(channel, kind)), b.LeftOut, err
 }
 
 func inZone(at time.Time, zone string) string {

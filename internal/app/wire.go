@@ -239,6 +239,7 @@ func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Conf
 	box := bot.Toolbox{Reader: reader, Threads: spoken, People: a.people, Memory: a.Memory, Duties: a.Duties, Agents: a.Agents, Model: model, Clock: a.DB.Now, Bot: own, Turns: turns}
 	box.Briefer = &bot.Briefer{DB: a.DB, Ledger: a.Ledger, Memory: a.Memory, People: a.people, Agents: a.Agents, Model: model, Budgets: a.Budgets}
 	handing := &bot.Handover{DB: a.DB, Handoffs: a.Handoffs, Duties: a.Duties, People: a.people, Memory: a.Memory, Agents: a.Agents, Bot: own, Home: a.Self.URL, Logger: o.Logger}
+	handing.Briefer = box.Briefer
 	box.Handing = handing
 	a.rules = identity.Access{Engine: a.Access, Places: a.people, Clock: a.DB.Now}
 	gate := identity.NewGate(a.DB, a.Ledger, a.rules, o.Crash)
