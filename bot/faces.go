@@ -42,8 +42,9 @@ type faces struct {
 func (l *Loop) startFaces(ctx context.Context, lease *task.Lease, t *Turn) *faces {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &faces{loop: l, turn: t, try: lease.Fence, end: cancel, done: make(chan struct{}), at: -1, fars: map[int]string{}}
-	base := f.post()
-	go f.show(ctx, base)
+	// The turn grows meanwhile: what is asked of it is asked here.
+	base, quiet := f.post(), t.run() != ""
+	go f.show(ctx, base, quiet)
 	return f
 }
 
@@ -108,7 +109,9 @@ func (f *faces) snapshot(ended bool) string {
 	return b.String()
 }
 
-func (f *faces) show(ctx context.Context, base Post) {
+// show shows the turn until ctx ends; quiet is for a run of a duty, which posts one
+// message of its own: progress would be noise.
+func (f *faces) show(ctx context.Context, base Post, quiet bool) {
 	defer close(f.done)
 	// A face that cannot be shown is no reason to fail the work: the outbox
 	// logs it, the reply comes all the same.
@@ -120,8 +123,8 @@ func (f *faces) show(ctx context.Context, base Post) {
 		}
 	}
 	status(0)
-	if f.turn.run() != "" || base.Thread == "" && base.ChannelKind != ChannelDirect {
-		return // a duty's run posts one message of its own; progress would be noise
+	if quiet || base.Thread == "" && base.ChannelKind != ChannelDirect {
+		return
 	}
 	wait := time.NewTimer(f.loop.Faces.ProgressAfter)
 	defer wait.Stop()
