@@ -50,7 +50,7 @@ func methodTable() map[string]method {
 		"usergroups.users.list": {tokens: person, scopes: []string{"usergroups:read"}, limit: tier2, run: groupMembers},
 
 		"users.info":          {tokens: person, scopes: []string{"users:read"}, limit: tier4, run: userInfo},
-		"users.conversations": {tokens: person, scopes: read, limit: tier3, run: userConversations},
+		"users.conversations": {tokens: person, scopes: read, limit: tier2, run: userConversations},
 		"users.list":          {tokens: person, scopes: []string{"users:read"}, limit: tier2, run: userList},
 		"users.lookupByEmail": {tokens: person, scopes: []string{"users:read.email"}, limit: tier3, run: userByEmail},
 
