@@ -3,6 +3,7 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,10 +142,16 @@ func (s *Scheduler) keep(tx *migrations.Tx, d Duty, request string, c Cause, sta
 // it is to be asked: not before, unless there are AskMost of them.
 func (s *Scheduler) Asked(tx *migrations.Tx, duty string) ([]Hit, time.Time, error) {
 	all, err := hits(tx, duty, hitAsked, AskMost)
-	if err != nil || len(all) == 0 || len(all) == AskMost {
+	if err != nil || len(all) == 0 {
 		return all, time.Time{}, err
 	}
-	return all, all[0].At.Add(askAfter), nil
+	first := all[0].At
+	// As they were said: two connections can bring them in another order.
+	slices.SortStableFunc(all, func(a, b Hit) int { return strings.Compare(a.Cause.TS, b.Cause.TS) })
+	if len(all) == AskMost {
+		return all, time.Time{}, nil
+	}
+	return all, first.Add(askAfter), nil
 }
 
 func hits(tx *migrations.Tx, duty, state string, limit int) ([]Hit, error) {

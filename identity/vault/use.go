@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,15 @@ func (v *Vault) Use(ctx context.Context, workspace, id string, f func(secret []b
 	case !active.ExpiresAt.IsZero() && !now.Before(active.ExpiresAt):
 		return Used{}, v.denied(ctx, c, "it expired on "+active.ExpiresAt.UTC().Format(time.DateOnly)+": rotate it")
 	}
-	secret, err := v.keys.open(shard(workspace, c.ID, active.Version), sealed, bound(workspace, c.Connection, c.ID, active.Version))
+	shard, aad := shard(workspace, c.ID, active.Version), bound(workspace, c.Connection, c.ID, active.Version)
+	secret, err := v.keys.open(shard, sealed, aad)
+	if errors.Is(err, errSealed) { // it may have been sealed anew, and the old key dropped, since it was read
+		var now []byte
+		qerr := v.db.QueryRow(ctx, `SELECT sealed FROM credential_versions WHERE workspace = $1 AND credential = $2 AND version = $3`, workspace, c.ID, active.Version).Scan(&now)
+		if qerr == nil && now != nil && !bytes.Equal(now, sealed) {
+			secret, err = v.keys.open(shard, now, aad)
+		}
+	}
 	if errors.Is(err, errSealed) {
 		return Used{}, v.denied(ctx, c, err.Error())
 	}

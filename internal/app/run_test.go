@@ -79,6 +79,13 @@ func TestRunsOfADayReportUnderOneRoot(t *testing.T) {
 		t.Fatalf("nothing to report was said: %v", got)
 	}
 	first, second := d.run(duty), d.run(duty)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for _, want := range []string{"two alerts", "three alerts"} { // what is posted is seen a little later
+		if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool { return m.Text == want }); err != nil {
+			t.Fatalf("%q was not said: %v", want, err)
+		}
+	}
 	loc, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
