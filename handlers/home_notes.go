@@ -98,7 +98,11 @@ func noteItem(n memory.Note, v Visitor, channel string) HomeItem {
 	case "dm":
 		where = "between us alone"
 	}
-	line := fmt.Sprintf("%s · %s · %s", mention(n.Author), bot.TimeOf(n.UpdatedAt), where)
+	who := mention(n.Author)
+	if n.Withheld {
+		who = "source withheld"
+	}
+	line := fmt.Sprintf("%s · %s · %s", who, bot.TimeOf(n.UpdatedAt), where)
 	if n.Permalink != "" {
 		line += " · " + bot.LinkOf(n.Permalink, "source")
 	}

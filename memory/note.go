@@ -309,10 +309,21 @@ func noteIn(tx *migrations.Tx, p Place, id string) (Note, error) {
 
 // Notes gives the newest notes that may be seen in p, at most limit.
 func (m *Memory) Notes(ctx context.Context, p Place, limit int) ([]Note, error) {
+	return m.notesIn(ctx, p, "", limit)
+}
+
+// NotesOf gives the newest notes of one scope that may be seen in p, at most limit.
+func (m *Memory) NotesOf(ctx context.Context, p Place, scope string, limit int) ([]Note, error) {
+	return m.notesIn(ctx, p, scope, limit)
+}
+
+// notesIn lists notes of one scope, or with "" of all, without the sources that may
+// not be told in p.
+func (m *Memory) notesIn(ctx context.Context, p Place, scope string, limit int) ([]Note, error) {
 	var notes []Note
 	err := m.db.Read(ctx, func(tx *migrations.Tx) (err error) {
-		notes, err = scanNotes(tx.Query(reachSQL+`SELECT `+noteColumns+` FROM reach, notes n WHERE `+noteInReach+` ORDER BY n.updated_at DESC, n.seq DESC LIMIT $7`,
-			p.args(tx.Now(), limit)...))
+		notes, err = scanNotes(tx.Query(reachSQL+`SELECT `+noteColumns+` FROM reach, notes n WHERE `+noteInReach+` AND ($7 = '' OR n.scope = $7) ORDER BY n.updated_at DESC, n.seq DESC LIMIT $8`,
+			p.args(tx.Now(), scope, limit)...))
 		for i := range notes {
 			err = errors.Join(err, withhold(tx, p, &notes[i]))
 		}
@@ -320,16 +331,6 @@ func (m *Memory) Notes(ctx context.Context, p Place, limit int) ([]Note, error) 
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list notes: %w", err)
-	}
-	return notes, nil
-}
-
-// NotesOf gives the newest notes of one scope that may be seen in p, at most limit.
-func (m *Memory) NotesOf(ctx context.Context, p Place, scope string, limit int) ([]Note, error) {
-	notes, err := scanNotes(m.db.Query(ctx, reachSQL+`SELECT `+noteColumns+` FROM reach, notes n WHERE `+noteInReach+` AND n.scope = $7 ORDER BY n.updated_at DESC, n.seq DESC LIMIT $8`,
-		p.args(m.db.Now(), scope, limit)...))
-	if err != nil {
-		return nil, fmt.Errorf("list notes of %s: %w", scope, err)
 	}
 	return notes, nil
 }
