@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -107,6 +108,24 @@ func (c DutyCards) TellOwner(tx *migrations.Tx, d scheduler.Duty, key, text stri
 	p := c.post(d, shownCard{channel: d.Owner})
 	p.Key, p.Text, p.Tool = key, text, ToolReply
 	return c.Outbox.Queue(tx, p)
+}
+
+// Delete ends a duty, and owes the edits of its cards, in one transaction.
+func (c DutyCards) Delete(ctx context.Context, id, by string) (scheduler.Duty, error) {
+	var d scheduler.Duty
+	err := c.Duties.Write(ctx, func(tx *migrations.Tx) error {
+		var err error
+		if d, err = c.Duties.DeleteTx(tx, id, by, ""); err != nil {
+			return err
+		}
+		if by != d.Owner {
+			if err := c.TellOwner(tx, d, "duty:"+id+":deleted", fmt.Sprintf("<@%s> deleted your duty: %s (`%s`), %s.", by, d.Title, id, d.When)); err != nil {
+				return err
+			}
+		}
+		return c.Redraw(tx, d)
+	})
+	return d, err
 }
 
 // Here are the duties that wait to be confirmed by their owner and that were asked

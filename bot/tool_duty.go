@@ -55,16 +55,16 @@ func dutyTools(b Toolbox) []Tool {
 		{Name: "duty_pause", Class: identity.ClassWrite, Repeatable: true, Run: t.pause,
 			Schema:      object(append(append([]string{}, which...), "until?", "until when, in the person's own words, such as: Monday; for two weeks")...),
 			Description: "Pause a duty of this channel until a time, or until it is resumed."},
-		{Name: "duty_resume", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "Let a paused duty run again.",
+		{Name: "duty_resume", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "Let a paused duty run again. For its owner, the sponsor or an admin.",
 			Run: t.steer("Resumed", t.scheduler.Resume)},
-		{Name: "duty_delete", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "End a duty of this channel for good.",
+		{Name: "duty_delete", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "End a duty of this channel for good. For its owner, the sponsor or an admin.",
 			Run: t.steer("Deleted", t.delete)},
-		{Name: "duty_run", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "Run a duty of this channel once now, beside its schedule.",
+		{Name: "duty_run", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "Run a duty of this channel once now, beside its schedule. For its owner, the sponsor or an admin.",
 			Run: t.run},
-		{Name: toolDutySkip, Class: identity.ClassWrite, Schema: object(which...), Description: "Leave out the next due time of a duty of this channel.",
+		{Name: toolDutySkip, Class: identity.ClassWrite, Schema: object(which...), Description: "Leave out the next due time of a duty of this channel. For its owner, the sponsor or an admin.",
 			Run: t.steer("Skipped the next time", t.scheduler.SkipNext)},
 		{Name: toolDutyTry, Class: identity.ClassRead, Repeatable: true, Schema: object(which...),
-			Description: "A dry run: look what a duty of this channel would do now. Nothing is done; the answer comes by itself in this thread.", Run: t.try},
+			Description: "A dry run: look what a duty of this channel would do now. Nothing is done; the answer comes by itself in this thread. For its owner, the sponsor or an admin.", Run: t.try},
 	}
 }
 
@@ -210,11 +210,8 @@ func (t dutyTool) change(ctx context.Context, c Call) (identity.Result, error) {
 	if err != nil {
 		return identity.Result{}, err
 	}
-	switch may, err := t.rules.May(ctx, c.Event.User, found); {
-	case err != nil:
+	if err := t.allowed(ctx, c, found); err != nil {
 		return identity.Result{}, err
-	case !may:
-		return identity.Result{}, badArgument("%s", MayNot)
 	}
 	a.Duty = ""
 	if a == (dutyArgs{}) {
@@ -344,9 +341,29 @@ func isFiller(word string) bool {
 	return false
 }
 
+// allowed refuses who may not steer a duty. A run acts with its owner's rights and
+// a deletion takes away their work, so that being in the channel is not enough; to
+// pause is open to all there, and to look too.
+func (t dutyTool) allowed(ctx context.Context, c Call, d scheduler.Duty) error {
+	may, err := t.rules.May(ctx, c.Event.User, d)
+	if err == nil && !may {
+		return badArgument("%s; anybody here may pause it", MayNot)
+	}
+	return err
+}
+
+// own is the duty that the call names, of somebody who may steer it.
+func (t dutyTool) own(ctx context.Context, c Call) (scheduler.Duty, error) {
+	d, err := t.named(ctx, c)
+	if err != nil {
+		return scheduler.Duty{}, err
+	}
+	return d, t.allowed(ctx, c, d)
+}
+
 func (t dutyTool) steer(done string, change func(ctx context.Context, id, by string) (scheduler.Duty, error)) func(context.Context, Call) (identity.Result, error) {
 	return func(ctx context.Context, c Call) (identity.Result, error) {
-		d, err := t.named(ctx, c)
+		d, err := t.own(ctx, c)
 		if err != nil {
 			return identity.Result{}, err
 		}
@@ -395,13 +412,19 @@ func (t dutyTool) pause(ctx context.Context, c Call) (identity.Result, error) {
 			return identity.Result{}, badArgument("%s", err)
 		}
 	}
-	return t.steered(ctx, c, "Paused", d.ID, func(ctx context.Context, id, by string) (scheduler.Duty, error) {
-		return t.scheduler.PauseUntil(ctx, id, by, until, "")
+	return t.steered(ctx, c, "Paused", d.ID, func(ctx context.Context, id, by string) (d scheduler.Duty, err error) {
+		err = t.scheduler.Write(ctx, func(tx *migrations.Tx) error {
+			if d, err = t.scheduler.PauseTx(tx, id, by, until, ""); err != nil || d.Owner == by {
+				return err
+			}
+			return t.cards.TellOwner(tx, d, "duty:"+id+":paused:"+c.Key, fmt.Sprintf("<@%s> paused your duty: %s", by, DutyLine(d, tx.Now())))
+		})
+		return d, err
 	})
 }
 
 func (t dutyTool) run(ctx context.Context, c Call) (identity.Result, error) {
-	d, err := t.named(ctx, c)
+	d, err := t.own(ctx, c)
 	if err != nil {
 		return identity.Result{}, err
 	}
@@ -412,7 +435,7 @@ func (t dutyTool) run(ctx context.Context, c Call) (identity.Result, error) {
 }
 
 func (t dutyTool) try(ctx context.Context, c Call) (identity.Result, error) {
-	d, err := t.named(ctx, c)
+	d, err := t.own(ctx, c)
 	if err != nil {
 		return identity.Result{}, err
 	}
@@ -459,17 +482,4 @@ func DutyHistory(d scheduler.Duty, runs []scheduler.Run) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
-}
-
-// Delete ends a duty, and owes the edits of its cards, in one transaction.
-func (c DutyCards) Delete(ctx context.Context, id, by string) (scheduler.Duty, error) {
-	var d scheduler.Duty
-	err := c.Duties.Write(ctx, func(tx *migrations.Tx) error {
-		var err error
-		if d, err = c.Duties.DeleteTx(tx, id, by, ""); err != nil {
-			return err
-		}
-		return c.Redraw(tx, d)
-	})
-	return d, err
 }

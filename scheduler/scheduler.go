@@ -224,7 +224,18 @@ func (s *Scheduler) Pause(ctx context.Context, id, by string) (Duty, error) {
 // PauseUntil keeps a duty from running until a time, or with the zero time until
 // it is resumed.
 func (s *Scheduler) PauseUntil(ctx context.Context, id, by string, until time.Time, why string) (Duty, error) {
-	return s.change(ctx, id, by, "paused", func(tx *migrations.Tx, d *Duty) error { return pause(tx, d, until, why) })
+	var d Duty
+	err := s.db.Write(ctx, func(tx *migrations.Tx) error {
+		var err error
+		d, err = s.PauseTx(tx, id, by, until, why)
+		return err
+	})
+	return d, err
+}
+
+// PauseTx is PauseUntil in a transaction of the caller's.
+func (s *Scheduler) PauseTx(tx *migrations.Tx, id, by string, until time.Time, why string) (Duty, error) {
+	return s.changeTx(tx, id, by, "paused", nil, func(tx *migrations.Tx, d *Duty) error { return pause(tx, d, until, why) })
 }
 
 func pause(tx *migrations.Tx, d *Duty, until time.Time, why string) error {
