@@ -223,7 +223,14 @@ func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) erro
 			return err
 		}
 	}
-	rows, err := tx.Query(`SELECT e.seq FROM ledger_entries e JOIN actions a ON a.key = e.action AND a.workspace = e.workspace WHERE e.workspace = $1 AND a.turn = $2`, workspace, turn)
+	return eraseEntries(tx, l, workspace, `a.turn = $2`, turn)
+}
+
+// eraseEntries erases the texts of the ledger's entries of the actions that fit;
+// where is SQL of ours about actions a, whose arguments count from $2.
+func eraseEntries(tx *migrations.Tx, l *ledger.Ledger, workspace, where string, args ...any) error {
+	rows, err := tx.Query(`SELECT e.seq FROM ledger_entries e JOIN actions a ON a.key = e.action AND a.workspace = e.workspace WHERE e.workspace = $1 AND `+where,
+		append([]any{workspace}, args...)...)
 	if err != nil {
 		return err
 	}
@@ -242,21 +249,7 @@ func eraseTurn(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) erro
 // eraseKept erases the text of the action with which somebody kept a note by a
 // shortcut, outside any turn.
 func eraseKept(tx *migrations.Tx, l *ledger.Ledger, workspace, note string) error {
-	rows, err := tx.Query(`SELECT e.seq FROM actions a JOIN ledger_entries e ON e.workspace = a.workspace AND e.action = a.key
-		WHERE a.workspace = $1 AND a.turn >= $2 AND a.turn < $3 AND instr(a.result, $4) > 0`, workspace, keptTurn, keptTurn+"~", `"ref":"`+note+`"`)
-	if err != nil {
-		return err
-	}
-	seqs, err := column[int64](rows)
-	if err != nil {
-		return err
-	}
-	for _, seq := range seqs {
-		if _, err := l.Erase(tx, workspace, seq); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eraseEntries(tx, l, workspace, `a.turn >= $2 AND a.turn < $3 AND instr(a.result, $4) > 0`, keptTurn, keptTurn+"~", `"ref":"`+note+`"`)
 }
 
 func texts(tx *migrations.Tx, q string, args ...any) ([]string, error) {

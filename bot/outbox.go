@@ -154,6 +154,20 @@ func queue(tx *migrations.Tx, p part) error {
 	return nil
 }
 
+// Answer owes somebody, by direct message, what came of a press or a form of theirs;
+// key is that of the press. To answer the same press again is nothing new.
+func (o *Outbox) Answer(ctx context.Context, workspace, user, key, text string) error {
+	err := o.o.DB.Write(ctx, func(tx *migrations.Tx) error {
+		return o.Queue(tx, Post{
+			Workspace: workspace, Channel: user, Key: "press:" + key, Text: text, Ours: true, Cause: key, Requester: user, ChannelKind: ChannelDirect, Tool: ToolReply,
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("tell %s what came of their press: %w", user, err)
+	}
+	return nil
+}
+
 // CancelTurn takes back what a turn owed and what has not begun to be sent.
 func (o *Outbox) CancelTurn(tx *migrations.Tx, turn string) error {
 	if _, err := tx.Exec(`UPDATE outbox SET state = 'cancelled' WHERE turn = $1 AND state = 'queued'`, turn); err != nil {

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"deskmate/bot"
 	"deskmate/identity"
@@ -28,30 +27,18 @@ func (h *Approvals) press(ctx context.Context, a bot.Action) error {
 	case bot.ButtonDuty:
 		p.Days = bot.DutyDays
 	}
-	return h.decide(ctx, a.Key, a.Channel, p)
+	return h.decide(ctx, a.Key, p)
 }
 
 // decide passes a person's word on; what did not count is said to them.
-func (h *Approvals) decide(ctx context.Context, key, channel string, p identity.Press) error {
+func (h *Approvals) decide(ctx context.Context, key string, p identity.Press) error {
 	_, err := h.Approvals.Decide(ctx, p)
 	var refused *identity.RefusedError
 	switch {
 	case errors.As(err, &refused):
-		return h.tell(ctx, key, channel, p, refused.Text)
+		return h.Outbox.Answer(ctx, p.Workspace, p.Person, key, refused.Text)
 	case errors.Is(err, identity.ErrNoApproval):
-		return h.tell(ctx, key, channel, p, "I do not know this request for approval (any more).")
+		return h.Outbox.Answer(ctx, p.Workspace, p.Person, key, "I do not know this request for approval (any more).")
 	}
 	return err
-}
-
-func (h *Approvals) tell(ctx context.Context, key, channel string, p identity.Press, text string) error {
-	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
-		return h.Outbox.Queue(tx, bot.Post{
-			Workspace: p.Workspace, Channel: p.Person, Key: "press:" + key, Text: text, Ours: true, Cause: key, Requester: p.Person, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("tell %s about their decision: %w", p.Person, err)
-	}
-	return nil
 }

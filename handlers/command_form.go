@@ -109,7 +109,7 @@ func (f *Forms) Handle(ctx context.Context, s bot.Submission) (map[string]string
 	case formDuty, formDutyEdit:
 		return f.Commands.submitDuty(ctx, s)
 	case formDeny:
-		return nil, f.Approvals.decide(ctx, s.Key, "", identity.Press{
+		return nil, f.Approvals.decide(ctx, s.Key, identity.Press{
 			Workspace: s.Workspace, Approval: s.Metadata, Person: s.User, Verdict: identity.VerdictDeny, Reason: s.Values["reason"], Via: "form"})
 	}
 	if strings.HasPrefix(s.Form, homePrefix) {

@@ -28,7 +28,7 @@ type Duties struct {
 func (h *Duties) press(ctx context.Context, a bot.Action) error {
 	d, err := h.Scheduler.Get(ctx, a.Value)
 	if errors.Is(err, scheduler.ErrNoDuty) || err == nil && d.Workspace != a.Workspace {
-		return h.tell(ctx, a, "That duty is gone already, so nothing was changed.")
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "That duty is gone already, so nothing was changed.")
 	}
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (h *Duties) press(ctx context.Context, a bot.Action) error {
 	case err != nil:
 		return err
 	case !may:
-		return h.tell(ctx, a, "That was not done: "+bot.MayNot+".")
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "That was not done: "+bot.MayNot+".")
 	}
 	switch {
 	case a.ID == bot.ButtonDutyResume || a.ID == bot.ButtonDutyHand || a.ID == bot.ButtonDutyDelete:
@@ -47,17 +47,17 @@ func (h *Duties) press(ctx context.Context, a bot.Action) error {
 	case a.ID == bot.ButtonDutyChange:
 		return h.openChange(ctx, a.Key, a.TriggerID, a.User, d)
 	case a.ID == bot.ButtonDutyCancel && !d.Unconfirmed():
-		return h.tell(ctx, a, "It was confirmed meanwhile. To end it, say `delete duty "+d.ID+"` where it reports.")
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "It was confirmed meanwhile. To end it, say `delete duty "+d.ID+"` where it reports.")
 	case a.ID == bot.ButtonDutyUndo && (d.Kind != scheduler.KindOnce || d.State == scheduler.StateDone):
-		return h.tell(ctx, a, "It has run already, so there is nothing to take back.")
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "It has run already, so there is nothing to take back.")
 	default:
 		_, err = h.Cards.Delete(ctx, d.ID, a.User)
 	}
 	switch {
 	case errors.Is(err, scheduler.ErrNoDuty):
-		return h.tell(ctx, a, "That duty is gone already, so nothing was changed.")
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "That duty is gone already, so nothing was changed.")
 	case errors.Is(err, scheduler.ErrOver):
-		return h.tell(ctx, a, overWords)
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, overWords)
 	}
 	return err
 }
@@ -75,18 +75,6 @@ func (h *Duties) confirm(ctx context.Context, id, by string) error {
 	})
 	if err != nil {
 		return fmt.Errorf("confirm duty %s: %w", id, err)
-	}
-	return nil
-}
-
-func (h *Duties) tell(ctx context.Context, a bot.Action, text string) error {
-	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
-		return h.Outbox.Queue(tx, bot.Post{
-			Workspace: a.Workspace, Channel: a.User, Key: "press:" + a.Key, Text: text, Ours: true, Cause: a.Key, Requester: a.User, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("tell %s about their press: %w", a.User, err)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // who pressed may decide, and redraws the card.
 func (h *Duties) pressHeld(ctx context.Context, a bot.Action, d scheduler.Duty) error {
 	if a.ID == bot.ButtonDutyHand {
-		return h.tell(ctx, a, fmt.Sprintf("Tell me who takes it over: mention me with `hand %s to @name`.", d.ID))
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, fmt.Sprintf("Tell me who takes it over: mention me with `hand %s to @name`.", d.ID))
 	}
 	was, done := d, "Resumed"
 	var err error
@@ -23,15 +23,15 @@ func (h *Duties) pressHeld(ctx context.Context, a bot.Action, d scheduler.Duty) 
 		done = "Deleted"
 		_, err = h.Scheduler.Delete(ctx, d.ID, a.User)
 	case d.State != scheduler.StatePaused:
-		return h.tell(ctx, a, "It is not paused any more.")
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "It is not paused any more.")
 	default:
 		_, err = h.Scheduler.Resume(ctx, d.ID, a.User)
 	}
 	if errors.Is(err, scheduler.ErrNoDuty) {
-		return h.tell(ctx, a, "That duty is gone already, so nothing was changed.")
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "That duty is gone already, so nothing was changed.")
 	}
 	if err != nil {
-		return h.tell(ctx, a, "That did not work: "+err.Error())
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "That did not work: "+err.Error())
 	}
 	err = h.DB.Write(ctx, func(tx *migrations.Tx) error {
 		return h.Outbox.Queue(tx, bot.DutyDecided(was, a.Channel, a.Message, a.Key, a.User, done))

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -52,7 +51,7 @@ func (h *Handoffs) do(ctx context.Context, a bot.Action) error {
 	case bot.ButtonConfirm:
 		var left []handoff.Left
 		if _, _, left, err = h.Handover.Confirm(ctx, a.Workspace, a.Value, a.User); err == nil && len(left) > 0 {
-			return h.tell(ctx, a.Workspace, a.User, a.Key, "The offers are made, but for: "+bot.LeftWords(left))
+			return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "The offers are made, but for: "+bot.LeftWords(left))
 		}
 	case bot.ButtonDrop:
 		var who handoff.Person
@@ -75,23 +74,11 @@ func (h *Handoffs) said(ctx context.Context, workspace, user, key string, err er
 	var no *handoff.RefusedError
 	switch {
 	case errors.As(err, &no):
-		return h.tell(ctx, workspace, user, key, no.Text)
+		return h.Outbox.Answer(ctx, workspace, user, key, no.Text)
 	case errors.Is(err, handoff.ErrNone):
-		return h.tell(ctx, workspace, user, key, "I do not know this handoff (any more).")
+		return h.Outbox.Answer(ctx, workspace, user, key, "I do not know this handoff (any more).")
 	}
 	return err
-}
-
-func (h *Handoffs) tell(ctx context.Context, workspace, user, key, text string) error {
-	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
-		return h.Outbox.Queue(tx, bot.Post{
-			Workspace: workspace, Channel: user, Key: "press:" + key, Text: text, Ours: true, Cause: key, Requester: user, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("tell %s about their answer: %w", user, err)
-	}
-	return nil
 }
 
 // openChoose shows the new owner what is offered, to take a part of it.
@@ -245,7 +232,7 @@ func (h *Handoffs) submitted(ctx context.Context, s bot.Submission) (field strin
 	}
 	_, left, err := h.Handover.HandLapsed(ctx, s.Workspace, s.Metadata, s.User, to[0], chosen(s.Values["items"]), s.Key)
 	if err == nil && len(left) > 0 {
-		err = h.tell(ctx, s.Workspace, s.User, s.Key, "Offered, but for: "+bot.LeftWords(left))
+		err = h.Outbox.Answer(ctx, s.Workspace, s.User, s.Key, "Offered, but for: "+bot.LeftWords(left))
 	}
 	return "to", err
 }

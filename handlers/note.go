@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"deskmate/bot"
 	"deskmate/memory"
@@ -45,13 +44,5 @@ func (h *Notes) press(ctx context.Context, a bot.Action) error {
 	if !errors.As(refusedByMemory(err), &told) {
 		return err
 	}
-	err = h.DB.Write(ctx, func(tx *migrations.Tx) error {
-		return h.Outbox.Queue(tx, bot.Post{
-			Workspace: a.Workspace, Channel: a.User, Key: "press:" + a.Key, Text: told.text, Ours: true, Cause: a.Key, Requester: a.User, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("tell %s about their press: %w", a.User, err)
-	}
-	return nil
+	return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, told.text)
 }

@@ -30,7 +30,7 @@ func (h *Promises) press(ctx context.Context, a bot.Action) error {
 		return err
 	}
 	if why != "" {
-		return h.tell(ctx, a.Workspace, a.User, a.Key, why)
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, why)
 	}
 	if a.ID == bot.ButtonPromiseLater {
 		return h.Outbox.Open(ctx, a.Workspace, a.User, a.Key, a.TriggerID, bot.Form{
@@ -129,14 +129,4 @@ func (h *Promises) later(ctx context.Context, s bot.Submission) (map[string]stri
 		return nil, fmt.Errorf("remind %s later: %w", s.User, err)
 	}
 	return nil, nil
-}
-
-func (h *Promises) tell(ctx context.Context, workspace, user, key, text string) error {
-	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
-		return h.Outbox.Queue(tx, bot.Post{Workspace: workspace, Channel: user, Key: "press:" + key, Text: text, Ours: true, Cause: key, Requester: user, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply})
-	})
-	if err != nil {
-		return fmt.Errorf("tell %s about their press: %w", user, err)
-	}
-	return nil
 }

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"deskmate/bot"
@@ -29,21 +28,9 @@ func (h *Reviews) press(ctx context.Context, a bot.Action) error {
 	var refused *identity.RefusedError
 	switch {
 	case errors.As(err, &refused):
-		return h.tell(ctx, a, refused.Text)
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, refused.Text)
 	case errors.Is(err, identity.ErrNoReview):
-		return h.tell(ctx, a, "I do not know this review (any more).")
+		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "I do not know this review (any more).")
 	}
 	return err
-}
-
-func (h *Reviews) tell(ctx context.Context, a bot.Action, text string) error {
-	err := h.DB.Write(ctx, func(tx *migrations.Tx) error {
-		return h.Outbox.Queue(tx, bot.Post{
-			Workspace: a.Workspace, Channel: a.User, Key: "press:" + a.Key, Text: text, Ours: true, Cause: a.Key, Requester: a.User, ChannelKind: bot.ChannelDirect, Tool: bot.ToolReply,
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("tell %s about their answer: %w", a.User, err)
-	}
-	return nil
 }

@@ -542,10 +542,8 @@ func (c *accessApply) Run(r *run) error {
 			fmt.Fprint(r.Out, p.Text())
 		}
 		if !p.Empty() && !c.Yes {
-			fmt.Fprint(r.Errors, "Apply? Type yes: ")
-			line, err := bufio.NewReader(r.In).ReadString('\n')
-			if strings.TrimSpace(line) != "yes" {
-				return errors.Join(errors.New("not confirmed, so nothing was changed; --yes does without the question"), ignoreEOF(err))
+			if err := agreed(r); err != nil {
+				return err
 			}
 		}
 		if !p.Empty() {
@@ -561,6 +559,17 @@ func (c *accessApply) Run(r *run) error {
 		}
 		return err
 	})
+}
+
+// agreed asks whether a plan that was shown shall be carried out; the error says that
+// it was not agreed to.
+func agreed(r *run) error {
+	fmt.Fprint(r.Errors, "Apply? Type yes: ")
+	line, err := bufio.NewReader(r.In).ReadString('\n')
+	if strings.TrimSpace(line) == "yes" {
+		return nil
+	}
+	return errors.Join(errors.New("not confirmed, so nothing was changed; --yes does without the question"), ignoreEOF(err))
 }
 
 func ignoreEOF(err error) error {

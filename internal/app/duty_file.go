@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -80,10 +79,8 @@ func (c *dutyApply) Run(r *run) error {
 			return nil
 		}
 		if !c.Yes {
-			fmt.Fprint(r.Errors, "Apply? Type yes: ")
-			line, err := bufio.NewReader(r.In).ReadString('\n')
-			if strings.TrimSpace(line) != "yes" {
-				return errors.Join(errors.New("not confirmed, so nothing was changed; --yes does without the question"), ignoreEOF(err))
+			if err := agreed(r); err != nil {
+				return err
 			}
 		}
 		if err := s.Duties.Apply(r, human(r.Getenv), p); err != nil {
