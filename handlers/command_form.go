@@ -104,7 +104,7 @@ func (f *Forms) Handle(ctx context.Context, s bot.Submission) (map[string]string
 		return f.Shortcuts.submit(ctx, s)
 	case formLater:
 		return f.Promises.later(ctx, s)
-	case formChoose, formRefuse, formPlan, formLapseHand, formEnd:
+	case formChoose, formRefuse, formPlan, formLapseHand, formEnd, formDutyHand:
 		return f.Handoffs.submit(ctx, s)
 	case formDuty, formDutyEdit:
 		return f.Commands.submitDuty(ctx, s)

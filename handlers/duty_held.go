@@ -14,14 +14,16 @@ import (
 // who pressed may decide, and redraws the card.
 func (h *Duties) pressHeld(ctx context.Context, a bot.Action, d scheduler.Duty) error {
 	if a.ID == bot.ButtonDutyHand {
-		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, fmt.Sprintf("Tell me who takes it over: mention me with `hand %s to @name`.", d.ID))
+		return h.Outbox.Open(ctx, a.Workspace, a.User, a.Key, a.TriggerID, bot.Form{ID: formDutyHand, Metadata: d.ID, Title: "Hand to whom?", Submit: "Offer", Fields: []bot.Field{
+			{ID: "to", Label: "New owner", Kind: bot.FieldPerson, Hint: "They get a brief, and accept or decline. Until then the duty stays where it is."},
+		}})
 	}
 	was, done := d, "Resumed"
 	var err error
 	switch {
 	case a.ID == bot.ButtonDutyDelete:
 		done = "Deleted"
-		_, err = h.Scheduler.Delete(ctx, d.ID, a.User)
+		_, err = h.Cards.Delete(ctx, d.ID, a.User)
 	case d.State != scheduler.StatePaused:
 		return h.Outbox.Answer(ctx, a.Workspace, a.User, a.Key, "It is not paused any more.")
 	default:

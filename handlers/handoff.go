@@ -8,17 +8,19 @@ import (
 
 	"deskmate/bot"
 	"deskmate/migrations"
+	"deskmate/scheduler"
 	"deskmate/scheduler/handoff"
 )
 
-// Ids of the forms of handoffs; their metadata is the id of the handoff, plan or
-// lapse.
+// Ids of the forms of handoffs; their metadata is the id of the handoff, plan, lapse
+// or, of formDutyHand, duty.
 const (
 	formChoose    = "handoff_choose"
 	formRefuse    = "handoff_decline"
 	formPlan      = "plan_change"
 	formLapseHand = "lapse_hand"
 	formEnd       = "lapse_delete"
+	formDutyHand  = "duty_hand"
 )
 
 // mostPlanned bounds the items that the form of a plan shows: a form has a hundred
@@ -230,11 +232,31 @@ func (h *Handoffs) submitted(ctx context.Context, s bot.Submission) (field strin
 	if len(to) != 1 {
 		return "to", &handoff.RefusedError{Text: "Name one person."}
 	}
-	_, left, err := h.Handover.HandLapsed(ctx, s.Workspace, s.Metadata, s.User, to[0], chosen(s.Values["items"]), s.Key)
+	var left []handoff.Left
+	if s.Form == formDutyHand {
+		left, err = h.handDuty(ctx, s, to[0])
+	} else {
+		_, left, err = h.Handover.HandLapsed(ctx, s.Workspace, s.Metadata, s.User, to[0], chosen(s.Values["items"]), s.Key)
+	}
 	if err == nil && len(left) > 0 {
 		err = h.Outbox.Answer(ctx, s.Workspace, s.User, s.Key, "Offered, but for: "+bot.LeftWords(left))
 	}
 	return "to", err
+}
+
+// handDuty offers one duty to somebody. Who may offer it, the offer itself decides.
+func (h *Handoffs) handDuty(ctx context.Context, s bot.Submission, to string) ([]handoff.Left, error) {
+	d, err := h.Handover.Duties.Get(ctx, s.Metadata)
+	if errors.Is(err, scheduler.ErrNoDuty) || err == nil && d.Workspace != s.Workspace {
+		return nil, &handoff.RefusedError{Text: "That duty is gone already."}
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, left, err := h.Handover.Offer(ctx, bot.Wish{
+		Workspace: s.Workspace, From: d.Owner, To: to, Asker: s.User, Via: "form", Request: s.Key, Items: []handoff.Ref{{Kind: handoff.KindDuty, ID: d.ID}},
+	})
+	return left, err
 }
 
 // redraw changes a plan.

@@ -287,8 +287,19 @@ func TestADutyThatFailsTooOftenIsPausedAndPeopleAsked(t *testing.T) {
 	chloe := slacksim.NewPerson(d.base, "U0CHLOE")
 	press(chloe, bot.ButtonDutyDelete)
 	d.until(`SELECT COUNT(*) = 1 FROM outbox WHERE post_key LIKE 'press:%' AND body LIKE '%up to the owner of the duty%'`)
+	forms, err := d.ben.Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
 	press(d.ben, bot.ButtonDutyHand)
-	d.until(`SELECT COUNT(*) = 1 FROM outbox WHERE post_key LIKE 'press:%' AND body LIKE '%hand ` + duty.ID + ` to%'`)
+	form, err := forms.Form(ctx, "duty_hand")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wrong, err := d.ben.Submit(ctx, form, map[string]string{"to": "U0CHLOE"}); err != nil || len(wrong) > 0 {
+		t.Fatalf("the form says %v, %v", wrong, err)
+	}
+	d.until(`SELECT COUNT(*) = 1 FROM handoffs WHERE to_owner = 'U0CHLOE' AND via = 'form'`)
 	press(d.ben, bot.ButtonDutyResume)
 	d.until(`SELECT state = 'active' AND fails = 0 FROM duties`)
 	if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool { return m.TS == card.TS && strings.Contains(m.Text, "Resumed by") }); err != nil {
