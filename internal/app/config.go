@@ -48,6 +48,7 @@ type Config struct {
 	SponsorGrace time.Duration // how long the agent works on when nobody answers for it
 	Review       identity.ReviewRules
 
+	PublicURL     string // address under which others reach this server, without a slash at its end; "" if nobody said
 	AnchorURL     string // "" for none
 	AnchorToken   string
 	AnchorChannel string
@@ -177,6 +178,8 @@ var settings = []setting{
 			}
 			return scheduler.Schedule{Cron: v, TZ: "UTC"}.Validate()
 		}},
+	{name: "public_url", env: "DESKMATE_PUBLIC_URL", expects: "an https URL such as https://deskmate.example.com, or http on this machine", help: "where others reach this server, as the URLs of webhooks are shown",
+		set: func(c *Config, v string) error { c.PublicURL = strings.TrimRight(v, "/"); return checkURL(v) }},
 	{name: "anchor_url", env: "DESKMATE_ANCHOR_URL", expects: "an https URL, or http on this machine", help: "where each signed checkpoint of the ledger is posted, so that nobody here can rewrite it unseen",
 		set: func(c *Config, v string) error { c.AnchorURL = v; return checkURL(v) }},
 	{name: "anchor_token", env: "DESKMATE_ANCHOR_TOKEN", secret: true, expects: "a bearer token", help: "is sent with them",

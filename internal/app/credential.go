@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -268,7 +269,7 @@ type credentialInvite struct {
 	workspaceFlag
 	addition
 	Hold time.Duration `default:"24h" help:"For how long the link holds."`
-	URL  string        `name:"url" required:"" help:"Where colleagues reach this deskmate: https://HOST." placeholder:"URL"`
+	URL  string        `name:"url" help:"Where colleagues reach this deskmate: https://HOST. Default: the setting public_url." placeholder:"URL"`
 }
 
 // Help implements kong.HelpProvider.
@@ -285,11 +286,19 @@ func (c *credentialInvite) Run(r *run) error {
 		if c.Hold <= 0 || c.Hold > 30*24*time.Hour {
 			return errors.New("--hold must be between a moment and 30 days")
 		}
+		conf, err := c.load(r)
+		if err != nil {
+			return err
+		}
+		base := cmp.Or(strings.TrimRight(c.URL, "/"), conf.PublicURL)
+		if base == "" {
+			return errors.New("where do colleagues reach this deskmate? Say it with --url, or for good with the setting public_url")
+		}
 		got, token, err := s.Vault.Invite(r, human(r.Getenv), c.of(workspace), c.Hold)
 		if err != nil {
 			return err
 		}
-		link := strings.TrimRight(c.URL, "/") + "/credential/" + token
+		link := base + "/credential/" + token
 		if c.JSON {
 			return printJSON(r.Out, map[string]any{"credential": got, "link": link})
 		}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -48,14 +49,19 @@ func (c *dutyWebhook) Run(r *run) error {
 		if err != nil {
 			return err
 		}
-		url := "https://HOST/hooks/" + d.ID
-		if host, port, err := net.SplitHostPort(conf.Addr); err == nil && host != "" && port != "0" {
-			url = "http://" + conf.Addr + "/hooks/" + d.ID
+		url := conf.PublicURL
+		if host, port, err := net.SplitHostPort(conf.Addr); url == "" && err == nil && host != "" && port != "0" {
+			url = "http://" + conf.Addr
 		}
+		hint := ""
+		if conf.PublicURL == "" {
+			hint = "  (behind your proxy: its address instead, which the setting public_url names)"
+		}
+		url = cmp.Or(url, "https://HOST") + "/hooks/" + d.ID
 		if c.JSON {
 			return printJSON(r.Out, map[string]string{"duty": d.ID, "url": url, "secret": secret})
 		}
-		_, err = fmt.Fprintf(r.Out, "URL     %s  (behind your proxy: its address instead)\nsecret  %s\n\nThe secret is shown this once. docs/duties.md says how to sign a call.\n", url, secret)
+		_, err = fmt.Fprintf(r.Out, "URL     %s%s\nsecret  %s\n\nThe secret is shown this once. docs/duties.md says how to sign a call.\n", url, hint, secret)
 		return err
 	})
 }
