@@ -4,6 +4,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unve
 GO      ?= go
 N       ?= 1000
 export CGO_ENABLED = 1
+# The same for all, so that checks and tests use what the build has compiled.
+export GOFLAGS := $(strip $(shell $(GO) env GOFLAGS) -trimpath)
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test check bench crash attacks fuzz deps deps-test
@@ -12,7 +14,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: deps ## bin/deskmate
-	$(GO) build -tags $(TAGS) -trimpath -ldflags "-X deskmate/internal/app.Version=$(VERSION)" -o bin/deskmate .
+	$(GO) build -tags $(TAGS) -ldflags "-X deskmate/internal/app.Version=$(VERSION)" -o bin/deskmate .
 
 demo: build ## a workspace on this machine with the agent in it, playing its story; no accounts, no keys
 	bin/deskmate demo
