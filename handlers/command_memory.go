@@ -174,7 +174,8 @@ func (h *Commands) note(ctx context.Context, p memory.Place, word, id, text stri
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("Corrected: `%s` now says “%s”. What it said before is in `/deskmate memory history %s`.", n.ID, plainly(n.Text), n.ID), nil
+		against, err := againstWords(ctx, h.Memory, p, n.ID)
+		return fmt.Sprintf("Corrected: `%s` now says “%s”. What it said before is in `/deskmate memory history %s`.%s", n.ID, plainly(n.Text), n.ID, against), err
 	}
 	n, all, err := h.Memory.History(ctx, p, id)
 	if err != nil {
@@ -300,4 +301,14 @@ func change(s *memory.Settings, word, value string) error {
 		}
 	}
 	return nil
+}
+
+// againstWords say which note speaks against a corrected one, and ask which holds;
+// "" where there is none.
+func againstWords(ctx context.Context, m *memory.Memory, p memory.Place, id string) (string, error) {
+	o, err := m.Against(ctx, p, id)
+	if err != nil || o == nil {
+		return "", err
+	}
+	return fmt.Sprintf(" But `%s` says “%s”. Which one holds? Correct or forget the other: `/deskmate memory forget %s`.", o.ID, plainly(o.Text), o.ID), nil
 }

@@ -100,6 +100,9 @@ type Imported struct {
 	New       int `json:"new"`
 	Corrected int `json:"corrected"` // text, expiry or supersession changed
 	Unchanged int `json:"unchanged"`
+	// Against are those, new or corrected, that another note speaks against. They are
+	// taken in all the same: which holds, people say.
+	Against []Rivals `json:"against,omitempty"`
 }
 
 // ErrElsewhere: the note belongs to another workspace.
@@ -115,13 +118,22 @@ func (m *Memory) Import(ctx context.Context, workspace string, all []Entry, by s
 	var did Imported
 	err := m.db.Write(ctx, func(tx *migrations.Tx) error {
 		did = Imported{}
+		var changed []string
 		if err := eraseForReal(tx); err != nil {
 			return err
 		}
 		for _, e := range all {
-			if err := m.takeIn(tx, workspace, e, by, &did); err != nil {
+			id, err := m.takeIn(tx, workspace, e, by, &did)
+			if err != nil {
 				return fmt.Errorf("note %s: %w", first(e.ID, "without id"), err)
 			}
+			if id != "" {
+				changed = append(changed, id)
+			}
+		}
+		var err error
+		if did.Against, err = rivals(tx, workspace, changed); err != nil {
+			return err
 		}
 		if dry {
 			return errDry
@@ -137,15 +149,15 @@ func (m *Memory) Import(ctx context.Context, workspace string, all []Entry, by s
 // errDry takes a dry run back.
 var errDry = errors.New("dry run")
 
-func (m *Memory) takeIn(tx *migrations.Tx, workspace string, e Entry, by string, did *Imported) error {
+func (m *Memory) takeIn(tx *migrations.Tx, workspace string, e Entry, by string, did *Imported) (changed string, err error) {
 	if e.Workspace != "" && e.Workspace != workspace {
-		return ErrElsewhere
+		return "", ErrElsewhere
 	}
 	e.Workspace = workspace
 	p := Place{Workspace: workspace, Channel: first(e.Channel, scopePlace(e.Scope)), Requester: by}
 	found, err := scanNotes(tx.Query(`SELECT `+noteColumns+` FROM notes n WHERE n.id = $1`, e.ID))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if len(found) == 0 {
 		did.New++
@@ -153,54 +165,55 @@ func (m *Memory) takeIn(tx *migrations.Tx, workspace string, e Entry, by string,
 	}
 	old := found[0]
 	if old.Workspace != workspace {
-		return ErrElsewhere
+		return "", ErrElsewhere
 	}
 	if old.Scope != e.Scope {
-		return fmt.Errorf("its scope is %s and cannot become %s: forget it and make a new one", old.Scope, e.Scope)
+		return "", fmt.Errorf("its scope is %s and cannot become %s: forget it and make a new one", old.Scope, e.Scope)
 	}
 	// A file may only add to what went into a note: what is taken away would let it out.
 	went, err := writeLabel(label.Join(old.Label, e.Label))
 	if err != nil {
-		return err
+		return "", err
 	}
 	had, err := writeLabel(old.Label)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if e.SupersededBy != "" && e.SupersededAt.IsZero() {
 		e.SupersededAt = tx.Now()
 	}
 	if had == went && old.Text == e.Text && old.ExpiresAt.Equal(e.ExpiresAt) && old.SupersededBy == e.SupersededBy {
 		did.Unchanged++
-		return nil
+		return changed, nil
 	}
 	did.Corrected++
 	if old.Text != e.Text {
+		changed = old.ID
 		if old, err = m.rewrite(tx, p, old, e.Text); err != nil {
-			return err
+			return "", err
 		}
 	}
 	if had == went && old.ExpiresAt.Equal(e.ExpiresAt) && old.SupersededBy == e.SupersededBy {
-		return nil
+		return changed, nil
 	}
 	old.ExpiresAt, old.Label = e.ExpiresAt, label.Join(old.Label, e.Label)
 	if _, err := m.record(tx, p, "note.imported", old, "", map[string]string{"superseded_by": e.SupersededBy}); err != nil {
-		return err
+		return "", err
 	}
 	_, err = tx.Exec(`UPDATE notes SET expires_at = $1, superseded_by = $2, superseded_at = $3, label = $4 WHERE seq = $5`,
 		migrations.Micros(e.ExpiresAt), e.SupersededBy, migrations.Micros(e.SupersededAt), went, old.seq)
-	return err
+	return changed, err
 }
 
-func (m *Memory) insertEntry(tx *migrations.Tx, p Place, e Entry) error {
+func (m *Memory) insertEntry(tx *migrations.Tx, p Place, e Entry) (id string, err error) {
 	n := e.Note
 	if n.ID == "" {
 		n.ID = migrations.NewID("n_")
 	}
 	if same, err := sameNote(tx, n.Workspace, n.Scope, n.Text); err == nil && n.SupersededBy == "" {
-		return fmt.Errorf("note %s says the same in %s already", same.ID, n.Scope)
+		return "", fmt.Errorf("note %s says the same in %s already", same.ID, n.Scope)
 	} else if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
+		return "", err
 	}
 	n.Author, n.Channel = first(n.Author, p.Requester), first(n.Channel, p.Channel)
 	for _, at := range []*time.Time{&n.CreatedAt, &n.UpdatedAt} {
@@ -213,32 +226,32 @@ func (m *Memory) insertEntry(tx *migrations.Tx, p Place, e Entry) error {
 	}
 	went, err := writeLabel(n.Label)
 	if err != nil {
-		return err
+		return "", err
 	}
 	seq, err := m.record(tx, p, "note.imported", n, n.Text, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	_, err = tx.Exec(`INSERT INTO notes (id, workspace, scope, place, text, digest, author, channel, ts, permalink, version, superseded_by, ledger_seq, created_at, updated_at, expires_at, label, own, superseded_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 		n.ID, n.Workspace, n.Scope, scopePlace(n.Scope), n.Text, digest(n.Text), n.Author, n.Channel, n.TS, n.Permalink, n.Version, n.SupersededBy,
 		seq, migrations.Micros(n.CreatedAt), migrations.Micros(n.UpdatedAt), migrations.Micros(n.ExpiresAt), went, n.Own, migrations.Micros(n.SupersededAt))
 	if err != nil {
-		return fmt.Errorf("insert: %w", err)
+		return "", fmt.Errorf("insert: %w", err)
 	}
 	for _, v := range e.History {
 		old := n
 		old.Version = v.Version
 		seq, err := m.record(tx, p, "note.imported", old, v.Text, nil)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if _, err := tx.Exec(`INSERT INTO note_versions (note, version, text, author, ledger_seq, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
 			n.ID, v.Version, v.Text, v.Author, seq, migrations.Micros(v.At)); err != nil {
-			return fmt.Errorf("keep version %d: %w", v.Version, err)
+			return "", fmt.Errorf("keep version %d: %w", v.Version, err)
 		}
 	}
-	return nil
+	return n.ID, nil
 }
 
 // CorrectAs is Correct for those who run the agent: any note, by its id. by names

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -46,11 +47,11 @@ func TestExportComesBack(t *testing.T) {
 		}
 		read = append(read, e)
 	}
-	if did, err := w.Import(ctx, team, read, "cli:op", false); err != nil || did != (Imported{Unchanged: len(read)}) {
+	if did, err := w.Import(ctx, team, read, "cli:op", false); err != nil || !reflect.DeepEqual(did, Imported{Unchanged: len(read)}) {
 		t.Errorf("into the same store: %+v, %v; want all unchanged", did, err)
 	}
 	other := newWorld(t)
-	if did, err := other.Import(ctx, team, read, "cli:op", true); err != nil || did != (Imported{New: len(read)}) {
+	if did, err := other.Import(ctx, team, read, "cli:op", true); err != nil || !reflect.DeepEqual(did, Imported{New: len(read)}) {
 		t.Errorf("dry run: %+v, %v; want all new", did, err)
 	}
 	if got, _ := other.export(); len(got) != 0 {

@@ -66,6 +66,9 @@ func (c *memoryImport) Run(r *run) error {
 			would = " (nothing was changed)"
 		}
 		_, err = fmt.Fprintf(r.Out, "%d new, %d corrected, %d unchanged%s\n", did.New, did.Corrected, did.Unchanged, would)
+		for _, a := range did.Against {
+			fmt.Fprintf(r.Out, "note %s does not go together with %s: “%s”. Correct or forget one of them, or mark it superseded_by the other.\n", a.Note, a.Other, a.Text)
+		}
 		return err
 	})
 }
