@@ -68,6 +68,19 @@ func (d *desk) roots() (all []slacksim.Seen) {
 	return all
 }
 
+// reported are the roots once there is one: what is posted is seen a little later.
+func (d *desk) reported() []slacksim.Seen {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool {
+		return m.User == agent && m.Channel == eng && (m.Thread == "" || m.Thread == m.TS)
+	}); err != nil {
+		d.t.Errorf("nothing was said: %v", err)
+	}
+	return d.roots()
+}
+
 func TestRunsOfADayReportUnderOneRoot(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, inTurn(modelsim.Reply{Text: "NOTHING TO REPORT"}, modelsim.Reply{Text: "two alerts"}, modelsim.Reply{Text: "three alerts"}), nil)
@@ -110,7 +123,7 @@ func TestARunWithNothingToReportSaysSoUnlessItIsSilent(t *testing.T) {
 	if r := d.run(d.duty(nil)); !r.Quiet {
 		t.Errorf("the run is %+v", r)
 	}
-	if got := d.roots(); len(got) != 1 || got[0].Text != "Nothing to report." {
+	if got := d.reported(); len(got) != 1 || got[0].Text != "Nothing to report." {
 		t.Errorf("said %+v", got)
 	}
 }
@@ -151,7 +164,7 @@ func TestADutyHasOnlyItsTools(t *testing.T) {
 	if got := <-offered; len(got) != 1 || got[0] != "recall" {
 		t.Errorf("offered %v, want recall alone", got)
 	}
-	if got := d.roots(); len(got) != 1 || !strings.Contains(got[0].Text, "may use only these tools") {
+	if got := d.reported(); len(got) != 1 || !strings.Contains(got[0].Text, "may use only these tools") {
 		t.Errorf("said %+v", got)
 	}
 	d.until(`SELECT COUNT(*) = 1 FROM actions WHERE tool = 'post' AND state = 'denied'`)
@@ -191,7 +204,7 @@ func TestARunIsBoundedByItsTokens(t *testing.T) {
 	if r.State != scheduler.RunFailed || !strings.Contains(r.Error, "its duty allows 1200") || r.Tokens < 1200 {
 		t.Errorf("the run is %+v", r)
 	}
-	if got := d.roots(); len(got) != 1 || !strings.Contains(got[0].Text, "The next time is") {
+	if got := d.reported(); len(got) != 1 || !strings.Contains(got[0].Text, "The next time is") {
 		t.Errorf("said %+v; want the reason and when it is due next", got)
 	}
 }
@@ -336,7 +349,7 @@ func TestADutyOfSomebodyWhoIsGoneDoesNotRun(t *testing.T) {
 	if err != nil || got.State != scheduler.StatePaused || !strings.Contains(got.PausedWhy, "not a full member") {
 		t.Errorf("the duty is %q (%q), %v; want paused with the reason", got.State, got.PausedWhy, err)
 	}
-	if said := d.roots(); len(said) != 1 || !strings.Contains(said[0].Text, "I did not do this") {
+	if said := d.reported(); len(said) != 1 || !strings.Contains(said[0].Text, "I did not do this") {
 		t.Errorf("said %+v", said)
 	}
 }
@@ -358,7 +371,7 @@ func TestTheCauseOfARunIsInformation(t *testing.T) {
 	d.until(`SELECT COUNT(*) = 1 FROM runs WHERE state = 'done'`)
 	d.until(`SELECT COUNT(*) = 1 FROM turns WHERE label LIKE '%bot:B0ALERT%'`)
 	d.until(`SELECT COUNT(*) = 0 FROM outbox WHERE state = 'queued'`)
-	if got := d.roots(); len(got) != 1 || got[0].Text != "a panic" {
+	if got := d.reported(); len(got) != 1 || got[0].Text != "a panic" {
 		t.Errorf("said %+v", got)
 	}
 }
