@@ -16,31 +16,32 @@ import (
 // arrows are the imports between our own packages that the design allows:
 // everything points down.
 var arrows = map[string][]string{
-	"":                  {"internal/app"},
-	"migrations":        {},
-	"identity/vault":    {"migrations", "identity/ledger"},
-	"identity/policy":   {"migrations", "identity/ledger"},
-	"identity/monitor":  {"migrations", "identity/ledger"},
-	"identity/ledger":   {"migrations"},
-	"scheduler/task":    {"migrations"},
-	"identity/budget":   {"migrations", "identity/ledger"},
-	"identity/label":    {},
-	"identity":          {"identity/label", "identity/budget", "migrations", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "scheduler/task"},
-	"memory":            {"identity/label", "migrations", "identity/ledger", "scheduler/task"}, // a note carries the label of the turn that made it
-	"scheduler":         {"migrations", "identity/label", "identity/ledger", "scheduler/task"},
-	"scheduler/handoff": {"migrations", "identity/label", "identity/ledger", "scheduler", "scheduler/task"},
-	"connection/auth":   {},
-	"connection/web":    {},
-	"connection/egress": {},
-	"connection/child":  {},
-	"connection/mcp":    {"connection/child"},
-	"connection":        {"migrations", "identity/ledger", "identity/vault", "connection/auth", "connection/web", "connection/child", "connection/egress", "connection/mcp"},
-	"bot":               {"identity/label", "identity/budget", "identity/monitor", "connection", "migrations", "identity", "identity/policy", "identity/ledger", "memory", "scheduler", "scheduler/handoff", "scheduler/task"},
-	"handlers":          {"identity/budget", "connection", "bot", "migrations", "identity", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "memory", "scheduler", "scheduler/handoff", "scheduler/task"},
-	"handlers/console":  {"bot", "migrations", "identity", "identity/ledger", "memory", "scheduler", "scheduler/task"},
-	"internal/slacksim": {},
-	"internal/modelsim": {},
-	"internal/tracker":  {},
+	"":                    {"internal/app"},
+	"migrations":          {},
+	"identity/vault":      {"migrations", "identity/ledger"},
+	"identity/policy":     {"migrations", "identity/ledger"},
+	"identity/monitor":    {"migrations", "identity/ledger"},
+	"identity/ledger":     {"migrations"},
+	"scheduler/task":      {"migrations"},
+	"migrations/migrated": {"migrations"},
+	"identity/budget":     {"migrations", "identity/ledger"},
+	"identity/label":      {},
+	"identity":            {"identity/label", "identity/budget", "migrations", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "scheduler/task"},
+	"memory":              {"identity/label", "migrations", "identity/ledger", "scheduler/task"}, // a note carries the label of the turn that made it
+	"scheduler":           {"migrations", "identity/label", "identity/ledger", "scheduler/task"},
+	"scheduler/handoff":   {"migrations", "identity/label", "identity/ledger", "scheduler", "scheduler/task"},
+	"connection/auth":     {},
+	"connection/web":      {},
+	"connection/egress":   {},
+	"connection/child":    {},
+	"connection/mcp":      {"connection/child"},
+	"connection":          {"migrations", "identity/ledger", "identity/vault", "connection/auth", "connection/web", "connection/child", "connection/egress", "connection/mcp"},
+	"bot":                 {"identity/label", "identity/budget", "identity/monitor", "connection", "migrations", "identity", "identity/policy", "identity/ledger", "memory", "scheduler", "scheduler/handoff", "scheduler/task"},
+	"handlers":            {"identity/budget", "connection", "bot", "migrations", "identity", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "memory", "scheduler", "scheduler/handoff", "scheduler/task"},
+	"handlers/console":    {"bot", "migrations", "identity", "identity/ledger", "memory", "scheduler", "scheduler/task"},
+	"internal/slacksim":   {},
+	"internal/modelsim":   {},
+	"internal/tracker":    {},
 	"internal/app": {"identity/label", "identity/budget", "connection", "connection/auth", "connection/child", "connection/egress", "bot", "handlers", "handlers/console", "identity", "identity/ledger", "identity/policy", "identity/vault", "identity/monitor", "memory", "migrations",
 		"scheduler", "scheduler/handoff", "scheduler/task", "internal/slacksim", "internal/modelsim", "internal/tracker"},
 	"docs/verify":    {},
@@ -48,7 +49,7 @@ var arrows = map[string][]string{
 }
 
 // testArrows may be imported by any test: the emulators are what tests stand on.
-var testArrows = []string{"identity/label", "internal/slacksim", "internal/modelsim", "internal/tracker", "migrations", "identity/ledger", "identity/policy", "identity/vault", "identity", "memory", "scheduler", "scheduler/task"}
+var testArrows = []string{"identity/label", "internal/slacksim", "internal/modelsim", "internal/tracker", "migrations", "migrations/migrated", "identity/ledger", "identity/policy", "identity/vault", "identity", "memory", "scheduler", "scheduler/task"}
 
 // keepers are libraries that only some files may import.
 var keepers = map[string]func(file string) bool{

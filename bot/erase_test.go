@@ -10,6 +10,7 @@ import (
 	"deskmate/identity/ledger"
 	"deskmate/memory"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 // Forgetting a message leaves nothing of the turn that worked it: not its event,
@@ -19,7 +20,7 @@ func TestForgettingErasesTheTurn(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "test.db")
-	db, err := migrations.Open(ctx, "sqlite:"+path, migrations.Options{})
+	db, err := migrations.Open(ctx, migrated.At(t, path), migrations.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

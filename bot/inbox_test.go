@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 func openStore(t testing.TB) *migrations.DB {
 	t.Helper()
-	db, err := migrations.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "deskmate.db"), migrations.Options{})
+	db, err := migrations.Open(context.Background(), migrated.At(t, filepath.Join(t.TempDir(), "deskmate.db")), migrations.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"deskmate/identity/ledger"
 	"deskmate/identity/vault"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 const workspace = "T0TEST"
@@ -30,7 +31,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	dir := t.TempDir()
-	db, err := migrations.Open(t.Context(), "sqlite:"+filepath.Join(dir, "deskmate.db"), migrations.Options{Logger: zerolog.Nop()})
+	db, err := migrations.Open(t.Context(), migrated.At(t, filepath.Join(dir, "deskmate.db")), migrations.Options{Logger: zerolog.Nop()})
 	must(t, err)
 	keys, err := ledger.LoadKeys(filepath.Join(dir, "key"))
 	must(t, err)

@@ -21,6 +21,7 @@ import (
 	"deskmate/identity/ledger"
 	"deskmate/identity/vault"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 	"deskmate/scheduler"
 )
 
@@ -44,7 +45,7 @@ func newHooks(t *testing.T, rate int) *hooks {
 	x.now.Store(time.Date(2026, 3, 2, 9, 10, 0, 0, time.UTC).UnixMicro())
 	dir, ctx := t.TempDir(), context.Background()
 	var err error
-	if x.db, err = migrations.Open(ctx, "sqlite:"+filepath.Join(dir, "store.db"), migrations.Options{Clock: func() time.Time { return time.UnixMicro(x.now.Load()) }}); err != nil {
+	if x.db, err = migrations.Open(ctx, migrated.At(t, filepath.Join(dir, "store.db")), migrations.Options{Clock: func() time.Time { return time.UnixMicro(x.now.Load()) }}); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := ledger.DeriveKeys([]byte(strings.Repeat("k", 32)))

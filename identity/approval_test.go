@@ -15,6 +15,7 @@ import (
 	"deskmate/identity/ledger"
 	"deskmate/identity/policy"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 	"deskmate/scheduler/task"
 )
 
@@ -58,7 +59,7 @@ func (a *asking) pass(d time.Duration) {
 func newAsking(t testing.TB) *asking {
 	t.Helper()
 	a := &asking{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
-	db, err := migrations.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), migrations.Options{Clock: a.clock})
+	db, err := migrations.Open(context.Background(), migrated.At(t, filepath.Join(t.TempDir(), "test.db")), migrations.Options{Clock: a.clock})
 	if err != nil {
 		t.Fatal(err)
 	}

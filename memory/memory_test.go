@@ -11,6 +11,7 @@ import (
 
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 // The cast and places of the tests. Eng is public, leads private, partners
@@ -45,7 +46,7 @@ type world struct {
 func emptyWorld(t testing.TB, erasers ...func(*migrations.Tx, Forgotten) error) *world {
 	t.Helper()
 	w := &world{t: t, path: filepath.Join(t.TempDir(), "deskmate.db"), now: day0}
-	db, err := migrations.Open(context.Background(), "sqlite:"+w.path, migrations.Options{Clock: func() time.Time { return w.now }})
+	db, err := migrations.Open(context.Background(), migrated.At(t, w.path), migrations.Options{Clock: func() time.Time { return w.now }})
 	if err != nil {
 		t.Fatal(err)
 	}

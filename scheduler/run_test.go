@@ -13,6 +13,7 @@ import (
 
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 	"deskmate/scheduler/task"
 )
 
@@ -39,7 +40,7 @@ func newWorld(t testing.TB) *world {
 // open opens the store of the world, once more for each call, as processes do.
 func (w *world) open() (*migrations.DB, *Scheduler) {
 	w.t.Helper()
-	db, err := migrations.Open(context.Background(), "sqlite:"+w.file, migrations.Options{Clock: w.Now})
+	db, err := migrations.Open(context.Background(), migrated.At(w.t, w.file), migrations.Options{Clock: w.Now})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 type office struct {
@@ -23,7 +24,7 @@ func newOffice(t *testing.T, zone string) *office {
 	t.Helper()
 	o := &office{}
 	o.at(t, "2026-03-02 09:00 UTC")
-	db, err := migrations.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "b.db"), migrations.Options{Clock: func() time.Time { return time.UnixMicro(o.now.Load()) }})
+	db, err := migrations.Open(t.Context(), migrated.At(t, filepath.Join(t.TempDir(), "b.db")), migrations.Options{Clock: func() time.Time { return time.UnixMicro(o.now.Load()) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 func openStore(t testing.TB) *migrations.DB {
@@ -25,7 +26,7 @@ func openStoreAt(t testing.TB, clock *time.Time) *migrations.DB {
 
 func openStoreWith(t testing.TB, o migrations.Options) *migrations.DB {
 	t.Helper()
-	db, err := migrations.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), o)
+	db, err := migrations.Open(context.Background(), migrated.At(t, filepath.Join(t.TempDir(), "test.db")), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 const ws = "T1"
@@ -45,7 +46,7 @@ func newOffice(t testing.TB) *office {
 func (o *office) open() {
 	o.t.Helper()
 	var err error
-	o.db, err = migrations.Open(context.Background(), "sqlite:"+o.path, migrations.Options{Clock: func() time.Time { return time.UnixMicro(o.now.Load()) }})
+	o.db, err = migrations.Open(context.Background(), migrated.At(o.t, o.path), migrations.Options{Clock: func() time.Time { return time.UnixMicro(o.now.Load()) }})
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 const team = "T0"
@@ -38,7 +39,7 @@ func newDesk(t testing.TB) *desk {
 // openDesk opens a store that may exist, as another process would.
 func openDesk(t testing.TB, path string, now *atomic.Int64) *desk {
 	t.Helper()
-	db, err := migrations.Open(t.Context(), "sqlite:"+path, migrations.Options{Clock: func() time.Time { return time.UnixMicro(now.Load()) }})
+	db, err := migrations.Open(t.Context(), migrated.At(t, path), migrations.Options{Clock: func() time.Time { return time.UnixMicro(now.Load()) }})
 	if err != nil {
 		t.Fatal(err)
 	}

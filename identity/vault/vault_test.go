@@ -20,6 +20,7 @@ import (
 
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 const (
@@ -41,7 +42,7 @@ func newRig(t testing.TB, keys *Keyring) *rig {
 	r := &rig{t: t, dir: t.TempDir(), now: &atomic.Int64{}}
 	r.now.Store(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC).UnixMicro())
 	var err error
-	if r.db, err = migrations.Open(context.Background(), "sqlite:"+filepath.Join(r.dir, "store.db"), migrations.Options{Clock: func() time.Time { return time.UnixMicro(r.now.Load()) }}); err != nil {
+	if r.db, err = migrations.Open(context.Background(), migrated.At(t, filepath.Join(r.dir, "store.db")), migrations.Options{Clock: func() time.Time { return time.UnixMicro(r.now.Load()) }}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

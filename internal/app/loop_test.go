@@ -14,6 +14,7 @@ import (
 
 	"deskmate/internal/modelsim"
 	"deskmate/internal/slacksim"
+	"deskmate/migrations/migrated"
 )
 
 // desk is an emulated workspace with the agent in it, whose model is a server
@@ -49,7 +50,7 @@ func newDesk(t testing.TB, model modelsim.Handler, change func(a *App)) *desk {
 	server := httptest.NewServer(d.model)
 	c, err := LoadConfig(map[string]string{
 		"slack_bot_token": sim.BotToken(), "slack_app_token": sim.AppToken(), "slack_api_url": base + "/api", "post_every": "0s", "addr": "off",
-		"database_url": "sqlite:" + filepath.Join(t.TempDir(), "deskmate.db"), "openai_base_url": server.URL + "/v1", "model": "local",
+		"database_url": migrated.At(t, filepath.Join(t.TempDir(), "deskmate.db")), "openai_base_url": server.URL + "/v1", "model": "local",
 	}, func(string) string { return "" }, "")
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"deskmate/internal/modelsim"
 	"deskmate/memory"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 const vectorTeam = "T1"
@@ -33,7 +34,7 @@ func newVectorWorld(t *testing.T) *vectorWorld {
 	t.Helper()
 	w := &vectorWorld{t: t, path: filepath.Join(t.TempDir(), "deskmate.db")}
 	var err error
-	if w.db, err = migrations.Open(context.Background(), "sqlite:"+w.path, migrations.Options{}); err != nil {
+	if w.db, err = migrations.Open(context.Background(), migrated.At(t, w.path), migrations.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := ledger.DeriveKeys([]byte(strings.Repeat("k", 32)))

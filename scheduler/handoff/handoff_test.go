@@ -13,6 +13,7 @@ import (
 
 	"deskmate/identity/ledger"
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 	"deskmate/scheduler"
 	"deskmate/scheduler/task"
 )
@@ -44,7 +45,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, now: start, sponsors: []string{"U0ADA"}}
-	db, err := migrations.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), migrations.Options{Clock: w.clock})
+	db, err := migrations.Open(context.Background(), migrated.At(t, filepath.Join(t.TempDir(), "test.db")), migrations.Options{Clock: w.clock})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"deskmate/migrations"
+	"deskmate/migrations/migrated"
 )
 
 // clock is a settable clock for stores under test.
@@ -32,7 +33,7 @@ func (c *clock) Advance(d time.Duration) {
 
 func open(t testing.TB, now func() time.Time) *migrations.DB {
 	t.Helper()
-	db, err := migrations.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), migrations.Options{Clock: now})
+	db, err := migrations.Open(context.Background(), migrated.At(t, filepath.Join(t.TempDir(), "test.db")), migrations.Options{Clock: now})
 	if err != nil {
 		t.Fatal(err)
 	}
