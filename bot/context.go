@@ -135,6 +135,9 @@ func Plain(text, bot string) string {
 func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Label, error) {
 	var given label.Label
 	e := t.last()
+	if err := b.People.Freshen(ctx, t.Workspace); err != nil {
+		return "", given, err
+	}
 	agent, err := b.Agents.Get(ctx, t.Workspace)
 	if err != nil {
 		return "", given, fmt.Errorf("load agent: %w", err)

@@ -53,6 +53,9 @@ type DirectoryOptions struct {
 	// not fail the look-up.
 	SavePerson  func(ctx context.Context, workspace string, p Person)
 	SaveChannel func(ctx context.Context, workspace string, c Channel)
+	// Open gives the channels whose texts are told everywhere as public ones, for
+	// Freshen; nil: there are none.
+	Open func(ctx context.Context, workspace string) ([]Opened, error)
 }
 
 // Directory knows the workspace's people and channels, as Slack tells of them.
@@ -339,6 +342,7 @@ func (d *Directory) Forget(c Change) {
 	}
 	delete(d.known, "channels:"+c.Workspace)
 	if c.Channel != "" {
+		delete(d.known, membersKey(c.Workspace, c.Channel))
 		delete(d.known, "channel:"+c.Workspace+":"+c.Channel)
 	}
 	if c.Kind == "user_change" {

@@ -321,6 +321,9 @@ func opaque(workspace, user string) string {
 // place says where the answer will appear and who asks, with what the
 // directory knows of both.
 func (l *Loop) place(ctx context.Context, t *Turn, e Event) (memory.Place, error) {
+	if err := l.People.Freshen(ctx, t.Workspace); err != nil {
+		return memory.Place{}, err
+	}
 	kind, err := l.People.RequesterKind(ctx, t.Workspace, e.User, e.UserTeam)
 	if err != nil {
 		return memory.Place{}, fmt.Errorf("look up requester %s: %w", e.User, err)

@@ -120,7 +120,10 @@ func (l *Loop) mayRun(ctx context.Context, t *Turn) (hold, quiet string, err err
 	case p.Kind != KindMember:
 		return "its owner <@" + t.duty.Owner + "> is not a full member here any more", "", nil
 	}
-	return "", "", nil
+	// What it reads is what its owner may know there: who has gone meanwhile has
+	// nothing read for them, also where nobody told us that they went.
+	hold, err = l.People.outOf(ctx, t.Workspace, t.Channel, t.duty.Owner)
+	return hold, "", err
 }
 
 // refused says why the turn must not use a tool, "" if the duty that it is a run of
@@ -220,6 +223,8 @@ func (l *Loop) nextTry(t *Turn, after scheduler.After) string {
 		return when.In(loc).Format("Mon 2 Jan 15:04")
 	}
 	switch {
+	case t.hold != "" && t.duty.State == scheduler.StateDone:
+		return " It was due this one time: whoever still wants it can ask me for it anew."
 	case t.hold != "":
 		return " I paused the duty until somebody takes it over or resumes it."
 	case after.Held:

@@ -187,6 +187,9 @@ func (n Notes) Undo(ctx context.Context, p memory.Place, id, message, cause stri
 // Place is where and for whom a press in a channel counts, memory.ErrNotFound for
 // somebody who cannot see what was said there.
 func (n Notes) Place(ctx context.Context, workspace, channel, user, userTeam string) (memory.Place, error) {
+	if err := n.People.Freshen(ctx, workspace); err != nil {
+		return memory.Place{}, err
+	}
 	kind, err := n.People.RequesterKind(ctx, workspace, user, userTeam)
 	if err != nil {
 		return memory.Place{}, fmt.Errorf("look up %s: %w", user, err)

@@ -52,6 +52,9 @@ func refusedByMemory(err error) error {
 }
 
 func (h *Commands) placeOf(ctx context.Context, a asking) (memory.Place, error) {
+	if err := h.People.Freshen(ctx, a.Workspace); err != nil {
+		return memory.Place{}, err
+	}
 	kind := bot.ChannelDirect
 	if !strings.HasPrefix(a.Channel, "D") {
 		var err error

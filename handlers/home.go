@@ -94,6 +94,9 @@ func (h *Home) visitor(ctx context.Context, workspace, user, team string) (Visit
 	if v.Agent, err = h.Agents.Get(ctx, workspace); err != nil {
 		return v, err
 	}
+	if err := h.People.Freshen(ctx, workspace); err != nil {
+		return v, err
+	}
 	s, err := h.People.Standing(ctx, workspace, user, nil)
 	if err != nil {
 		return v, fmt.Errorf("look up %s: %w", user, err)

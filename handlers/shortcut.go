@@ -128,6 +128,9 @@ func (h *Shortcuts) place(ctx context.Context, workspace, channel, user, team st
 	case !them:
 		return memory.Place{}, sorryf("You are not in that channel: join it first.")
 	}
+	if err := h.People.Freshen(ctx, workspace); err != nil {
+		return memory.Place{}, err
+	}
 	kind, err := h.People.ChannelKind(ctx, workspace, channel)
 	if err != nil {
 		return memory.Place{}, err

@@ -119,6 +119,29 @@ func (m *Memory) Channel(ctx context.Context, workspace, id string) (Channel, er
 	return c, nil
 }
 
+// OpenChannels gives the channels that are public as they were last saved and of
+// which something is kept: what is kept of them may be told in other places.
+func (m *Memory) OpenChannels(ctx context.Context, workspace string) ([]Channel, error) {
+	rows, err := m.db.Query(ctx, `SELECT c.id, c.name, c.fetched_at FROM channels c WHERE c.workspace = $1 AND c.kind = 'public' AND (
+		EXISTS (SELECT 1 FROM messages m WHERE m.workspace = c.workspace AND m.channel = c.id) OR EXISTS (SELECT 1 FROM notes n WHERE n.workspace = c.workspace AND n.place = c.id)
+		OR EXISTS (SELECT 1 FROM notes n WHERE n.workspace = c.workspace AND n.place = '' AND n.channel = c.id))`, workspace)
+	if err != nil {
+		return nil, fmt.Errorf("look up public channels: %w", err)
+	}
+	defer rows.Close()
+	var all []Channel
+	for rows.Next() {
+		c := Channel{Workspace: workspace, Kind: ChannelPublic}
+		var at int64
+		if err := rows.Scan(&c.ID, &c.Name, &at); err != nil {
+			return nil, fmt.Errorf("look up public channels: %w", err)
+		}
+		c.FetchedAt = migrations.Time(at)
+		all = append(all, c)
+	}
+	return all, rows.Err()
+}
+
 const personColumns = `p.workspace, p.id, p.name, p.real_name, p.tz, p.kind, p.is_admin, p.is_deleted, p.fetched_at`
 
 func scanPerson(row interface{ Scan(...any) error }) (Person, error) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"deskmate/identity/label"
 	"deskmate/migrations"
 )
 
@@ -88,13 +89,31 @@ func (m *Memory) Count(ctx context.Context, workspace, scope string) (in, others
 }
 
 // withholdSource takes the source away from a note that is read in its scope, if it
-// is from a place that those people may not see.
+// is from a place that those people may not see, and the names of such places out
+// of its label: that there are some stays.
 func withholdSource(tx *migrations.Tx, n *Note, history []Version) error {
-	if n.Channel == "" || n.Channel == scopePlace(n.Scope) {
-		return nil
+	place := scopePlace(n.Scope)
+	seen := func(channel string) (open bool, err error) {
+		if channel == "" || channel == place || channel == label.Everything {
+			return true, nil
+		}
+		// Outsiders read a shared channel, and no other.
+		err = tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM channels WHERE workspace = $1 AND id = $2 AND kind = 'public')
+			AND NOT EXISTS (SELECT 1 FROM channels WHERE workspace = $1 AND id = $3 AND kind = 'shared')`, n.Workspace, channel, place).Scan(&open)
+		return open, err
 	}
-	var open bool
-	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM channels WHERE workspace = $1 AND id = $2 AND kind = 'public')`, n.Workspace, n.Channel).Scan(&open); err != nil {
+	for _, channel := range n.Label.Channels {
+		open, err := seen(channel)
+		if err != nil {
+			return fmt.Errorf("look whether the label of note %s may be shown: %w", n.ID, err)
+		}
+		if !open {
+			n.Label.Channels = []string{label.Everything}
+			break
+		}
+	}
+	open, err := seen(n.Channel)
+	if err != nil {
 		return fmt.Errorf("look whether the source of note %s may be shown: %w", n.ID, err)
 	}
 	if open {

@@ -336,10 +336,11 @@ func (s *Scheduler) Assign(tx *migrations.Tx, id, owner, by, why string) (Duty, 
 }
 
 // Hold is PauseUntil in a transaction, for what the agent itself decides: its owner
-// is gone, it has failed too often. The zero time is until somebody resumes it.
+// is gone, it has failed too often. The zero time is until somebody resumes it. One
+// that is done has nothing more to pause: it stays as it is.
 func (s *Scheduler) Hold(tx *migrations.Tx, id, by string, until time.Time, why string) (Duty, error) {
 	return s.changeTx(tx, id, by, "paused", map[string]string{"why": why}, func(tx *migrations.Tx, d *Duty) error {
-		if d.State == StatePaused {
+		if d.State == StatePaused || d.State == StateDone {
 			return nil // a human's pause stays as it is
 		}
 		return pause(tx, d, until, why)

@@ -33,8 +33,14 @@ type desk struct {
 
 func newDesk(t testing.TB, model modelsim.Handler, change func(a *App)) *desk {
 	t.Helper()
+	return newDeskIn(t, nil, model, change)
+}
+
+// newDeskIn is a desk in the workspace of a seed, nil for the demo's.
+func newDeskIn(t testing.TB, seed *slacksim.Seed, model modelsim.Handler, change func(a *App)) *desk {
+	t.Helper()
 	clock := slacksim.NewClock()
-	sim, err := slacksim.New(slacksim.Options{RateLimitsOff: true, Clock: clock})
+	sim, err := slacksim.New(slacksim.Options{Seed: seed, RateLimitsOff: true, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -231,7 +231,7 @@ func whoAmI(ctx context.Context, api *bot.API, log zerolog.Logger) (bot.Self, er
 // wire makes the parts and joins them.
 func (a *App) wire(model bot.Model, embedder memory.Embedder, watch monitor.Config, o Options) {
 	self := func(workspace string) (bot.Self, bool) { return a.Self, workspace == a.Self.Workspace }
-	a.people = bot.NewDirectory(a.api, bot.DirectoryOptions{Clock: o.Clock, Self: a.Self.User, SavePerson: a.savePerson, SaveChannel: a.saveChannel})
+	a.people = bot.NewDirectory(a.api, bot.DirectoryOptions{Clock: o.Clock, Self: a.Self.User, SavePerson: a.savePerson, SaveChannel: a.saveChannel, Open: a.openChannels})
 	reader := bot.NewReader(a.api)
 	own := func(string) string { return a.Self.User }
 	turns := func(ctx context.Context, ids []string) (label.Label, error) { return bot.TurnLabels(ctx, a.DB, ids) }
@@ -423,6 +423,19 @@ func (a *App) saveChannel(ctx context.Context, workspace string, c bot.Channel) 
 	if err != nil {
 		a.log.Warn().Err(err).Msg("channel not kept")
 	}
+}
+
+// openChannels are those whose texts memory tells everywhere.
+func (a *App) openChannels(ctx context.Context, workspace string) ([]bot.Opened, error) {
+	all, err := a.Memory.OpenChannels(ctx, workspace)
+	if err != nil {
+		return nil, err
+	}
+	open := make([]bot.Opened, len(all))
+	for i, c := range all {
+		open[i] = bot.Opened{ID: c.ID, Name: c.Name, At: c.FetchedAt}
+	}
+	return open, nil
 }
 
 // Run works until ctx ends, then drains. It returns nil after an orderly end.
