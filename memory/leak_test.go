@@ -11,14 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"deskmate/identity/label"
 	"deskmate/migrations"
 )
 
 // worlds is how many random worlds the leak test builds.
-const worlds = 240
+const worlds = 200
 
 // oracle says slowly, fact by fact and in plain Go, what may be shown. It knows
-// nothing of the queries.
+// nothing of the queries, and shares no code with them.
 type oracle struct {
 	channels map[string]string          // id → kind
 	members  map[string]map[string]bool // channel → people, where known
@@ -31,6 +32,7 @@ type fact struct {
 	word    string
 	world   string // a word that all facts of its world have
 	place   string // channel; "" for the workspace
+	source  string // channel that a note was said in
 	id      string // of a note
 	ts      string
 	author  string // of a message
@@ -40,37 +42,48 @@ type fact struct {
 }
 
 func (o *oracle) allowed(p Place, f *fact, now time.Time) bool {
-	if f.gone || (!f.expires.IsZero() && !f.expires.After(now)) {
+	switch {
+	case f.gone || !f.expires.IsZero() && !f.expires.After(now):
+		return false
+	case f.place == p.Channel:
+		return o.own(p)
+	}
+	return o.wide(p) && (f.place == "" || o.channels[f.place] == "public")
+}
+
+// names reports whether it may be told in p that f was said where it was said.
+func (o *oracle) names(p Place, f *fact) bool {
+	return f.source == p.Channel && o.own(p) || o.wide(p) && o.channels[f.source] == "public"
+}
+
+// own reports whether the requester may know what is in the place itself.
+func (o *oracle) own(p Place) bool {
+	if who := o.people[p.Requester]; who != nil && who.IsDeleted {
+		return false
+	}
+	in, known := o.members[p.Channel]
+	return !known || in[p.Requester] || p.ChannelKind == "public" && o.channels[p.Channel] == "public"
+}
+
+// wide reports whether what everybody here may know may be told in the place.
+func (o *oracle) wide(p Place) bool {
+	if !o.own(p) || p.ChannelKind == "shared" || o.channels[p.Channel] == "shared" {
 		return false
 	}
 	who := o.people[p.Requester]
-	if who != nil && who.IsDeleted {
-		return false
-	}
-	if in, known := o.members[p.Channel]; known && !in[p.Requester] {
-		if p.ChannelKind != ChannelPublic || o.channels[p.Channel] != ChannelPublic {
-			return false
-		}
-	}
-	if f.place == p.Channel {
-		return true
-	}
-	if p.ChannelKind == ChannelShared || o.channels[p.Channel] == ChannelShared {
-		return false
-	}
 	switch p.RequesterKind {
-	case KindMember:
-		if who != nil && who.Kind != KindMember {
-			return false
-		}
-	case KindDuty:
-		if who == nil || who.Kind != KindMember {
-			return false
-		}
-	default:
-		return false
+	case "member":
+		return who == nil || who.Kind == "member"
+	case "duty":
+		return who != nil && who.Kind == "member"
 	}
-	return f.place == "" || o.channels[f.place] == ChannelPublic
+	return false
+}
+
+// exported reports whether f belongs into the files of a scope, and whether they
+// may say where it was said: those who read the scope read them, nobody else.
+func (o *oracle) exported(f *fact, place string) (belongs, named bool) {
+	return f.id != "" && !f.gone && f.place == place, f.source == place || o.channels[f.source] == "public" && o.channels[place] != "shared"
 }
 
 // TestNothingLeaks builds random worlds, changes them in random ways, and asks
@@ -170,6 +183,8 @@ func (l *leakWorld) newFact(place string) *fact {
 // like a decision, which briefs quote.
 func (f *fact) text() string { return "we decided to deploy " + f.world + " " + f.word + " today" }
 
+func (f *fact) link() string { return "https://slack.test/archives/" + f.source + "/at" + f.word[4:] }
+
 func (l *leakWorld) addMessage() {
 	// Unknown channels too: what is not described is nobody's but its own place's.
 	place := pick(l.r, append(keys(l.oracle.channels), "C77"))
@@ -179,7 +194,7 @@ func (l *leakWorld) addMessage() {
 		thread = "1795424000.000100"
 	}
 	f.author, f.thread = pick(l.r, keys(l.oracle.people)), thread
-	if thread == "" && !isDirect(place) {
+	if thread == "" && !strings.HasPrefix(place, "D") {
 		f.thread = f.ts
 	}
 	l.write(func(tx *migrations.Tx) error {
@@ -191,9 +206,18 @@ func (l *leakWorld) addNote() {
 	p := l.place()
 	f := l.newFact(p.Channel)
 	n := NewNote{Text: f.text(), TS: f.ts}
+	if f.source = p.Channel; l.r.IntN(4) == 0 { // taken in from where it was said before
+		f.source = pick(l.r, keys(l.oracle.channels))
+		n.Channel = f.source
+	}
+	n.Permalink = f.link()
 	wide := l.r.IntN(3) == 0
 	if wide {
 		n.Scope, f.place = ScopeWorkspace, ""
+		n.Released = l.r.IntN(2) == 0
+	}
+	if l.r.IntN(3) == 0 {
+		n.Label = label.Label{Channels: []string{f.source}}
 	}
 	if l.r.IntN(4) == 0 {
 		n.ExpiresAt = l.now.Add(time.Duration(l.r.IntN(48)-24) * time.Hour)
@@ -207,7 +231,7 @@ func (l *leakWorld) addNote() {
 		f.gone = true // it was never kept, and must not turn up
 		return
 	}
-	if wide && (p.ChannelKind != ChannelPublic || l.oracle.channels[p.Channel] != ChannelPublic) {
+	if wide && !n.Released && (p.ChannelKind != ChannelPublic || l.oracle.channels[p.Channel] != ChannelPublic) {
 		l.t.Errorf("seed %d: a note for the workspace was made in a %s channel (%s by its caller)", l.seed, l.oracle.channels[p.Channel], p.ChannelKind)
 	}
 	f.id = note.ID
@@ -308,7 +332,8 @@ func (l *leakWorld) deleteMessage() {
 // check asks on every way out of memory and compares with the oracle.
 func (l *leakWorld) check() {
 	ctx := context.Background()
-	for i := range 5 {
+	l.checkExports()
+	for i := range 3 {
 		p := l.place()
 		want := map[string]bool{}
 		for word, f := range l.oracle.facts {
@@ -322,6 +347,7 @@ func (l *leakWorld) check() {
 			}
 			for _, h := range hits {
 				l.judge(fmt.Sprintf("search %d", i), p, h.Text, want, got)
+				l.judgeSource("search", p, h.Text, h.Kind == HitNote, h.Author+h.Channel+h.TS+h.Permalink, h.Permalink)
 				for _, around := range []*Message{h.Before, h.After} {
 					if around != nil {
 						l.judge("neighbour", p, around.Text, want, nil)
@@ -335,12 +361,14 @@ func (l *leakWorld) check() {
 		}
 		for line := range strings.Lines(lines) {
 			l.judge("recall", p, line, want, nil)
+			_, source, _ := strings.Cut(line, "[")
+			l.judgeSource("recall", p, line, strings.HasPrefix(line, "- note "), source, source)
 		}
 		notes, err := l.Notes(ctx, p, 100)
 		if err != nil {
 			l.t.Fatalf("seed %d: notes: %v", l.seed, err)
 		}
-		for _, scope := range []string{ScopeWorkspace, p.scope()} {
+		for _, scope := range []string{"workspace", scopeName(p.Channel)} {
 			of, err := l.NotesOf(ctx, p, scope, 100)
 			if err != nil {
 				l.t.Fatalf("seed %d: notes of %s: %v", l.seed, scope, err)
@@ -352,6 +380,7 @@ func (l *leakWorld) check() {
 		}
 		for _, n := range notes {
 			l.judge("notes", p, n.Text, want, got)
+			l.judgeSource("notes", p, n.Text, true, n.Author+n.Channel+n.TS+n.Permalink, n.Permalink)
 		}
 		var ambiguous *AmbiguousError
 		if _, err := l.Forget(ctx, p, l.team+" nothing"); errors.As(err, &ambiguous) {
@@ -370,12 +399,65 @@ func (l *leakWorld) check() {
 			if f.id == "" || i > 0 {
 				continue
 			}
-			if _, err := l.Note(ctx, p, f.id); (err == nil) != want[word] {
+			n, err := l.Note(ctx, p, f.id)
+			if (err == nil) != want[word] {
 				l.t.Errorf("seed %d: note %s by id from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
 			}
-			if _, _, err := l.History(ctx, p, f.id); (err == nil) != want[word] {
+			l.judgeSource("a note", p, n.Text, true, n.Author+n.Channel+n.TS+n.Permalink, n.Permalink)
+			n, versions, err := l.History(ctx, p, f.id)
+			if (err == nil) != want[word] {
 				l.t.Errorf("seed %d: history of %s from %+v: got error %v, want allowed %v", l.seed, word, p, err, want[word])
 			}
+			for _, v := range versions {
+				l.judgeSource("history", p, n.Text, true, v.Author+n.Channel+n.TS+n.Permalink, n.Permalink)
+			}
+		}
+	}
+}
+
+// scopeName is the scope of a place.
+func scopeName(place string) string {
+	switch {
+	case place == "":
+		return "workspace"
+	case strings.HasPrefix(place, "D"):
+		return "dm:" + place
+	}
+	return "channel:" + place
+}
+
+// checkExports compares what is written into the files of every scope with what
+// belongs there.
+func (l *leakWorld) checkExports() {
+	for _, place := range append(keys(l.oracle.channels), "", "C77") {
+		scope := scopeName(place)
+		entries, err := l.List(context.Background(), l.team, Filter{Scope: scope, Withhold: true, Superseded: true, Expired: true, Limit: 500})
+		if err != nil {
+			l.t.Fatalf("seed %d: list %s: %v", l.seed, scope, err)
+		}
+		files := map[string]string{}
+		for _, e := range entries {
+			files[e.ID] = e.Markdown()
+		}
+		for word, f := range l.oracle.facts {
+			belongs, named := l.oracle.exported(f, place)
+			file, there := files[f.id]
+			if f.id != "" && there != belongs {
+				l.t.Errorf("seed %d: the files of %s have %s, which is for %q: %v, want %v", l.seed, scope, word, f.place, there, belongs)
+			}
+			if !there || f.id == "" {
+				continue
+			}
+			delete(files, f.id)
+			if !strings.Contains(file, f.text()) {
+				l.t.Errorf("seed %d: the file of %s does not say it: %s", l.seed, word, file)
+			}
+			if strings.Contains(file, f.link()) != named || !named && (strings.Contains(file, f.source) || strings.Contains(file, f.ts) || strings.Contains(file, "author:")) {
+				l.t.Errorf("seed %d: the files of %s may name %s, where %s was said: %v; the file is\n%s", l.seed, scope, f.source, word, named, file)
+			}
+		}
+		for id := range files {
+			l.t.Errorf("seed %d: the files of %s have a note %s that nobody made there", l.seed, scope, id)
 		}
 	}
 }
@@ -475,6 +557,25 @@ func (l *leakWorld) judge(way string, p Place, text string, want, got map[string
 		}
 		if got != nil {
 			got[word] = true
+		}
+	}
+}
+
+// judgeSource compares whether the source of a note is told with whether it may be:
+// source is all that is told of it.
+func (l *leakWorld) judgeSource(way string, p Place, text string, isNote bool, source, link string) {
+	l.t.Helper()
+	if !isNote {
+		return
+	}
+	for _, word := range strings.Fields(text) {
+		f := l.oracle.facts[word]
+		if f == nil || f.id == "" {
+			continue
+		}
+		told := strings.Contains(link, f.link())
+		if may := l.oracle.names(p, f); told != may || !may && source != "" && !strings.HasPrefix(source, "source withheld: ") {
+			l.t.Errorf("seed %d: %s says of %s to %+v that it is from %q, which the oracle allows: %v", l.seed, way, word, p, source, may)
 		}
 	}
 }
