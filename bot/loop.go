@@ -281,11 +281,11 @@ func (l *Loop) ask(ctx context.Context, lease *task.Lease, t *Turn) (Response, e
 	if err != nil {
 		return Response{}, fmt.Errorf("build context of turn %s: %w", t.ID, err)
 	}
-	if err := l.show(ctx, lease, t, messages); err != nil {
-		return Response{}, err
-	}
 	tools, err := l.offered(ctx, t)
 	if err != nil {
+		return Response{}, err
+	}
+	if err := l.show(ctx, lease, t, messages, tools); err != nil {
 		return Response{}, err
 	}
 	defs := make([]ToolDef, len(tools))

@@ -347,6 +347,16 @@ func wire(m Message) openai.ChatCompletionMessage {
 	return w
 }
 
+// sent is a message as a chat-completions server is sent it.
+func (m Message) sent() SentMessage {
+	w := wire(m)
+	out := SentMessage{Role: w.Role, Content: w.Content, CallID: w.ToolCallID}
+	for _, c := range w.ToolCalls {
+		out.Calls = append(out.Calls, SentCall{ID: c.ID, Name: c.Function.Name, Arguments: c.Function.Arguments})
+	}
+	return out
+}
+
 // mostName is the most characters that a function's name may have, by the
 // reference of the chat-completions protocol, which allows letters, digits, _ and -.
 const mostName = 64

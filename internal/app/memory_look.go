@@ -16,7 +16,7 @@ type memoryContext struct {
 
 // Help implements kong.HelpProvider.
 func (memoryContext) Help() string {
-	return "Shows the messages as they were sent, with the size of each. They are kept for 30 days, and erased with the next note that is forgotten. " +
+	return "Shows the messages as a model server is sent them, byte for byte, with the size of each, and the names of the tools that were offered. For a duty, give the message that reports its run. They are kept for 30 days, and erased with the next note that is forgotten. " +
 		"Example: deskmate memory context --thread C0123ABCD/1700000000.000100"
 }
 
@@ -34,11 +34,11 @@ func (c *memoryContext) Run(r *run) error {
 		if c.JSON {
 			return printJSON(r.Out, shown)
 		}
-		fmt.Fprintf(r.Out, "Turn %s, %s, about %d tokens\n", shown.Turn, shown.BuiltAt.Format("2006-01-02 15:04:05"), shown.Tokens)
+		fmt.Fprintf(r.Out, "Turn %s, %s, about %d tokens\nTools offered: %s\n", shown.Turn, shown.BuiltAt.Format("2006-01-02 15:04:05"), shown.Tokens, strings.Join(shown.Tools, ", "))
 		for _, m := range shown.Messages {
-			fmt.Fprintf(r.Out, "\n--- %s %s(about %d tokens)\n%s\n", m.Role, spaced(m.Name), memory.Tokens(m.Content), m.Content)
+			fmt.Fprintf(r.Out, "\n--- %s %s(about %d tokens)\n%s\n", m.Role, spaced(m.CallID), memory.Tokens(m.Content), m.Content)
 			for _, call := range m.Calls {
-				fmt.Fprintf(r.Out, "calls %s %s\n", call.Name, call.Args)
+				fmt.Fprintf(r.Out, "calls %s %s %s\n", call.ID, call.Name, call.Arguments)
 			}
 		}
 		return nil
