@@ -20,8 +20,9 @@ const TaskErase = "erase"
 
 // Eraser removes what the bot keeps of a note that was forgotten and of its
 // messages: the events, and the steps, posts and results of the turns that worked
-// them, that quoted the note, or that were given it and tell of it in other words,
-// with their texts in the ledger. What is under way is erased once it has ended.
+// them, that quoted the note or named its source, or that were given it and tell of
+// it in other words, with their texts in the ledger; what set runs off; and posts of
+// no turn. What is under way is erased once it has ended.
 func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error {
 	return func(tx *migrations.Tx, f memory.Forgotten) error {
 		turns := map[string]bool{}
@@ -43,11 +44,22 @@ func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error 
 			}
 		}
 		for _, id := range f.Notes {
-			if err := add(given(tx, f.Workspace, id, f.Texts)); err != nil {
+			if err := add(given(tx, f, id)); err != nil {
+				return err
+			}
+			if err := add(naming(tx, f.Workspace, id)); err != nil {
 				return err
 			}
 		}
-		if err := add(underWay(tx, f.Workspace, f.Texts)); err != nil {
+		for _, link := range f.Links {
+			if err := add(given(tx, f, link)); err != nil {
+				return err
+			}
+			if err := add(naming(tx, f.Workspace, link)); err != nil {
+				return err
+			}
+		}
+		if err := add(underWay(tx, f)); err != nil {
 			return err
 		}
 		for turn := range turns {
@@ -55,10 +67,16 @@ func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error 
 				return fmt.Errorf("erase turn %s: %w", turn, err)
 			}
 		}
+		if err := eraseUnasked(tx, l, f); err != nil {
+			return err
+		}
 		for _, said := range f.Texts {
 			if err := eraseLoose(tx, f.Workspace, said); err != nil {
 				return err
 			}
+		}
+		if err := eraseCauses(tx, f); err != nil {
+			return err
 		}
 		for _, note := range f.Notes {
 			if err := eraseKept(tx, l, f.Workspace, note); err != nil {
@@ -76,6 +94,9 @@ func Eraser(l *ledger.Ledger) func(tx *migrations.Tx, f memory.Forgotten) error 
 
 // eraseEnded erases a turn, or has it erased once it has ended and said what it owes.
 func eraseEnded(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) error {
+	if post, is := strings.CutPrefix(turn, loosePost); is {
+		return erasePost(tx, l, workspace, post)
+	}
 	var busy bool
 	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM turns WHERE id = $1 AND state = 'running') OR EXISTS (SELECT 1 FROM outbox WHERE turn = $1 AND state = 'queued')`, turn).Scan(&busy)
 	if err != nil {
@@ -84,6 +105,10 @@ func eraseEnded(tx *migrations.Tx, l *ledger.Ledger, workspace, turn string) err
 	if !busy {
 		return eraseTurn(tx, l, workspace, turn)
 	}
+	return eraseLater(tx, workspace, turn)
+}
+
+func eraseLater(tx *migrations.Tx, workspace, turn string) error {
 	if _, err := tx.Exec(`INSERT INTO turn_erasures (turn, workspace) VALUES ($1, $2) ON CONFLICT (turn) DO NOTHING`, turn, workspace); err != nil {
 		return err
 	}
@@ -154,42 +179,66 @@ func quoting(tx *migrations.Tx, workspace, text string) ([]string, error) {
 	return turns, nil
 }
 
-// given gives the turns that were shown a note, by its id, and say what it said in
-// whatever words.
-func given(tx *migrations.Tx, workspace, note string, said []string) ([]string, error) {
+// given gives the turns that were shown a note, by its id or the address of its
+// source, and say what it said in whatever words.
+func given(tx *migrations.Tx, f memory.Forgotten, shown string) ([]string, error) {
+	encoded, err := encodedText(shown)
+	if err != nil {
+		return nil, err
+	}
 	turns, err := texts(tx, `SELECT t.id FROM turns t WHERE t.workspace = $1 AND (
 			EXISTS (SELECT 1 FROM steps s WHERE s.turn = t.id AND instr(s.body, $2) > 0)
-			OR EXISTS (SELECT 1 FROM turn_contexts c WHERE c.turn = t.id AND instr(c.messages, $2) > 0))`, workspace, note)
+			OR EXISTS (SELECT 1 FROM turn_contexts c WHERE c.turn = t.id AND instr(c.messages, $2) > 0))`, f.Workspace, encoded)
 	if err != nil {
-		return nil, fmt.Errorf("find turns that were given note %s: %w", note, err)
+		return nil, fmt.Errorf("find turns that were given note %s: %w", f.ID, err)
 	}
-	return telling(tx, turns, said)
+	return telling(tx, turns, f)
+}
+
+// naming gives the turns whose answers name a note or its source, whatever they say
+// of it.
+func naming(tx *migrations.Tx, workspace, named string) ([]string, error) {
+	encoded, err := encodedText(named)
+	if err != nil {
+		return nil, err
+	}
+	turns, err := texts(tx, `SELECT o.turn FROM outbox o WHERE o.workspace = $1 AND o.turn <> '' AND instr(o.body, $2) > 0
+		UNION SELECT w.turn FROM own_messages w WHERE w.workspace = $1 AND w.turn <> '' AND instr(w.text, $3) > 0`, workspace, encoded, named)
+	if err != nil {
+		return nil, fmt.Errorf("find answers that name a note: %w", err)
+	}
+	return turns, nil
 }
 
 // underWay gives the running turns that tell of a note: first of all the one that
 // has it forgotten.
-func underWay(tx *migrations.Tx, workspace string, said []string) ([]string, error) {
-	turns, err := texts(tx, `SELECT id FROM turns WHERE workspace = $1 AND state = 'running'`, workspace)
+func underWay(tx *migrations.Tx, f memory.Forgotten) ([]string, error) {
+	turns, err := texts(tx, `SELECT id FROM turns WHERE workspace = $1 AND state = 'running'`, f.Workspace)
 	if err != nil {
 		return nil, fmt.Errorf("find turns that are under way: %w", err)
 	}
-	return telling(tx, turns, said)
+	return telling(tx, turns, f)
 }
 
-func telling(tx *migrations.Tx, turns, said []string) ([]string, error) {
+// telling are those of turns that say most of what was forgotten, or have a word
+// that only it had: they knew it.
+func telling(tx *migrations.Tx, turns []string, f memory.Forgotten) ([]string, error) {
 	var all []string
 	for _, turn := range turns {
 		bodies, err := texts(tx, `SELECT body FROM steps WHERE turn = $1 UNION ALL SELECT body FROM outbox WHERE turn = $1 UNION ALL SELECT text FROM own_messages WHERE turn = $1`, turn)
 		if err != nil {
 			return nil, fmt.Errorf("read turn %s: %w", turn, err)
 		}
-		if slices.ContainsFunc(said, func(note string) bool {
-			return slices.ContainsFunc(bodies, func(body string) bool { return memory.Tells(body, note) })
-		}) {
+		if slices.ContainsFunc(bodies, func(body string) bool { return tells(body, f) || memory.Has(body, f.Only) }) {
 			all = append(all, turn)
 		}
 	}
 	return all, nil
+}
+
+// tells reports whether a text says most of what was forgotten, in whatever words.
+func tells(text string, f memory.Forgotten) bool {
+	return slices.ContainsFunc(f.Texts, func(note string) bool { return memory.Tells(text, note) })
 }
 
 // eraseLoose erases what quotes a text and belongs to no turn.
@@ -202,6 +251,8 @@ func eraseLoose(tx *migrations.Tx, workspace, said string) error {
 		{`UPDATE inbox SET body = '{}' WHERE workspace = $1 AND state IN ('done', 'cancelled') AND instr(body, $2) > 0`, encoded},
 		{`UPDATE outbox SET body = '{}' WHERE workspace = $1 AND state <> 'queued' AND instr(body, $2) > 0`, encoded},
 		{`DELETE FROM own_messages WHERE workspace = $1 AND instr(text, $2) > 0`, said},
+		{`UPDATE turns SET reason = '' WHERE workspace = $1 AND state <> 'running' AND instr(reason, $2) > 0`, said},
+		{`UPDATE runs SET error = '' WHERE instr(error, $2) > 0 AND duty IN (SELECT id FROM duties WHERE workspace = $1)`, said},
 	} {
 		if _, err := tx.Exec(q.sql, workspace, q.text); err != nil {
 			return fmt.Errorf("erase what quotes a note: %w", err)

@@ -154,7 +154,13 @@ func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
 		}
 		gone.Texts = append(gone.Texts, said...)
 		gone.Notes = append(gone.Notes, old.ID)
+		if old.Permalink != "" {
+			gone.Links = append(gone.Links, old.Permalink)
+		}
 		gone.Messages = append(gone.Messages, sources...)
+	}
+	if gone.Only, err = onlyIn(tx, gone.Texts); err != nil {
+		return Forgotten{}, err
 	}
 	if _, err := m.record(tx, p, "note.forgotten", n, "", map[string]string{
 		"notes": strconv.Itoa(len(gone.Notes)), "messages": strconv.Itoa(len(gone.Messages))}); err != nil {
@@ -166,6 +172,43 @@ func (m *Memory) erase(tx *migrations.Tx, p Place, n Note) (Forgotten, error) {
 		}
 	}
 	return gone, nil
+}
+
+// onlyIn gives the words of texts that nothing in the index has: a name, a number, a
+// code word that went with what was forgotten.
+func onlyIn(tx *migrations.Tx, texts []string) ([]string, error) {
+	var only []string
+	asked := map[string]bool{}
+	for _, w := range words(unescape(strings.Join(texts, "\n"))) {
+		if asked[w.text] || len(w.text) < onlyAtLeast || stopWords[w.text] || empties[w.text] {
+			continue
+		}
+		asked[w.text] = true
+		var kept bool
+		if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM memory_index WHERE memory_index MATCH $1)`, term{words: []string{w.text}}.match()).Scan(&kept); err != nil {
+			return nil, fmt.Errorf("look whether anything else has a word: %w", err)
+		}
+		if !kept {
+			only = append(only, w.text)
+		}
+	}
+	return only, nil
+}
+
+// onlyAtLeast is how many bytes a word has at least that tells of a note by itself.
+const onlyAtLeast = 4
+
+// Has reports whether a text has any of some words, which are lower-cased.
+func Has(text string, any []string) bool {
+	if len(any) == 0 {
+		return false
+	}
+	for _, w := range words(unescape(text)) {
+		if slices.Contains(any, w.text) {
+			return true
+		}
+	}
+	return false
 }
 
 // eraseNote removes one note, and what was said of it unless keepMessages.

@@ -101,6 +101,8 @@ type Forgotten struct {
 	Notes     []string // ids of all notes that went: the note and those it had superseded
 	Messages  []Source // messages that quoted it, erased from memory as well
 	Texts     []string `json:"-"` // what it said, for erasing what quotes it; never to be kept
+	Links     []string `json:"-"` // addresses of the messages that it was made from and that quoted it
+	Only      []string `json:"-"` // words of it, lower-cased, that nothing has which memory still keeps
 }
 
 // Source points at one Slack message.

@@ -14,12 +14,15 @@ import (
 	"deskmate/internal/modelsim"
 	"deskmate/memory"
 	"deskmate/migrations"
+	"deskmate/scheduler"
 )
 
 // After forgetting no byte of a canary is left: in the database and its write-ahead
 // log, the vectors, the exports, and in what a model is given from then on; not of
 // the note, of answers that quoted it or told of it in other words, of a question
-// about it, nor of the very request to forget it.
+// about it, nor of the very request to forget it; not of an answer that gave no more
+// than the word, from what it was given unasked; not of what set a duty off and of
+// the report of its run, nor of a post of no turn such as a brief, nor of the Home.
 func TestNothingIsLeftOfWhatIsForgotten(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -28,6 +31,10 @@ func TestNothingIsLeftOfWhatIsForgotten(t *testing.T) {
 	d := newDesk(t, func(r modelsim.Request) modelsim.Reply {
 		last := r.Messages[len(r.Messages)-1]
 		switch {
+		case strings.Contains(last.Content, "rumour"):
+			return modelsim.Reply{Text: "Somebody talks of Zqxcanaryk"}
+		case strings.Contains(last.Content, "which code name"):
+			return modelsim.Reply{Text: "Zqxcanaryk."}
 		case last.Role == "tool":
 			for _, m := range r.Messages {
 				if strings.Contains(m.Content, "what is the merger called") && m.Role == "user" {
@@ -55,6 +62,42 @@ func TestNothingIsLeftOfWhatIsForgotten(t *testing.T) {
 	d.answer(second, "They named that merger")
 	third := d.ask(d.ada, "remember the other name")
 	d.answer(third, "Not kept yet")
+	alone := d.ask(d.ada, "which code name has the merger, in a word?")
+	d.answer(alone, "^Zqxcanaryk")
+	// What models were given is erased with any note: an answer is known by what else
+	// is kept of it.
+	other, err := d.app.Memory.Remember(ctx, memory.Place{Workspace: d.app.Self.Workspace, Channel: eng, ChannelKind: memory.ChannelPublic, Requester: ben, RequesterKind: memory.KindMember}, memory.NewNote{Text: "the canteen is closed in August"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.app.Memory.Erase(ctx, d.app.Self.Workspace, other.ID, "test"); err != nil {
+		t.Fatal(err)
+	}
+	d.duty(func(n *scheduler.NewDuty) {
+		n.Kind, n.Schedule, n.Trigger = scheduler.KindWatch, scheduler.Schedule{TZ: "Europe/Berlin"}, scheduler.Trigger{Channel: eng, Pattern: "rumour"}
+	})
+	if _, err := d.ada.Say(ctx, eng, "", "a rumour: the merger has the code name Zqxcanaryk"); err != nil {
+		t.Fatal(err)
+	}
+	d.until(`SELECT COUNT(*) = 1 FROM runs WHERE state = 'done' AND said_at <> '' AND cause <> ''`)
+	var report string
+	if err := d.app.DB.QueryRow(ctx, `SELECT said_at FROM runs`).Scan(&report); err != nil {
+		t.Fatal(err)
+	}
+	err = d.app.DB.Write(ctx, func(tx *migrations.Tx) error {
+		return d.app.outbox.Queue(tx, bot.Post{Workspace: d.app.Self.Workspace, Channel: ada, ChannelKind: bot.ChannelDirect, Key: "brief", Ours: true, Requester: ada, Tool: bot.ToolNotice,
+			Text: "For you to know: that merger of ours has the name Zqxcanaryk, a code"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.until(`SELECT state = 'sent' FROM outbox WHERE post_key = 'brief'`)
+	if err := d.ben.OpenHome(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.view.Home(ctx, func(text string) bool { return strings.Contains(text, "Zqxcanaryk") }); err != nil {
+		t.Fatal(err)
+	}
 	if n, err := d.app.Memory.FillVectors(ctx, d.app.Self.Workspace, 64); err != nil || n == 0 {
 		t.Fatalf("filled %d vectors, %v", n, err)
 	}
@@ -91,13 +134,13 @@ func TestNothingIsLeftOfWhatIsForgotten(t *testing.T) {
 
 	// The threads in which it was said are read again, as Slack still has them.
 	before := len(d.model.Requests())
-	for _, thread := range []string{first, second, third, fourth} {
+	for _, thread := range []string{first, second, third, fourth, alone, report} {
 		d.reply(d.ada, thread, toAgent+"any news?")
 		d.answer(thread, "I know nothing of that")
 	}
 	later := d.model.Requests()[before:]
-	if len(later) < 4 {
-		t.Fatalf("the model was asked %d times, want 4", len(later))
+	if len(later) < 6 {
+		t.Fatalf("the model was asked %d times, want 6", len(later))
 	}
 	for _, r := range later {
 		if at := regexp.MustCompile(`(?i).{0,80}` + canary).FindString(string(r.Body)); at != "" {
@@ -156,7 +199,8 @@ func (d *desk) number(query string) (n int) {
 func (d *desk) tables(word string) (where []string) {
 	d.t.Helper()
 	for _, at := range []string{"inbox.body", "outbox.body", "steps.body", "own_messages.text", "messages.text", "notes.text", "note_versions.text", "turn_contexts.messages",
-		"ledger_payloads.body", "actions.result", "actions.error", "approvals.args", "note_questions.text"} {
+		"ledger_payloads.body", "actions.result", "actions.error", "approvals.args", "note_questions.text", "runs.cause", "runs.error", "duty_hits.cause", "turns.reason",
+		"duties.prompt", "duties.title", "homes.told", "handoff_items.why", "message_files.name"} {
 		table, column, _ := strings.Cut(at, ".")
 		if n := d.number(`SELECT COUNT(*) FROM ` + table + ` WHERE instr(lower(` + column + `), '` + word + `') > 0`); n > 0 {
 			where = append(where, at)
