@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"deskmate/internal/modelsim"
 	"deskmate/memory"
@@ -35,7 +38,44 @@ func (d *desk) thread(n int) string {
 			d.t.Fatal(err)
 		}
 	}
+	d.delivered()
 	return root
+}
+
+// delivered waits until the agent has taken all that happened. Two connections keep
+// no order between them: what was said before a question may come after it, and is
+// then said in the agent's own thread.
+func (d *desk) delivered() {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base+"/emulator/state", nil)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		var state struct {
+			Apps []struct {
+				Waiting  int `json:"waiting"`
+				InFlight int `json:"in_flight"`
+			} `json:"apps"`
+		}
+		err = json.NewDecoder(resp.Body).Decode(&state)
+		resp.Body.Close()
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if len(state.Apps) == 1 && state.Apps[0].Waiting+state.Apps[0].InFlight == 0 {
+			return
+		}
+		<-tick.C
+	}
 }
 
 // A long thread costs no more than a short one, and its beginning is not lost.
