@@ -74,7 +74,7 @@ func (b *Inbox) Accept(ctx context.Context, e Event) (stored bool, err error) {
 		if err != nil || setOff == nil {
 			return false, err
 		}
-		if err := b.db.Write(ctx, setOff); err != nil {
+		if err := b.db.WriteFirst(ctx, setOff); err != nil {
 			return false, fmt.Errorf("set duties off by %s: %w", e.Key, err)
 		}
 		return true, nil
@@ -101,7 +101,7 @@ func (b *Inbox) Accept(ctx context.Context, e Event) (stored bool, err error) {
 	if e.ChannelKind == "" {
 		e.ChannelKind = b.kindOf(ctx, e)
 	}
-	err = b.db.Write(ctx, func(tx *migrations.Tx) error {
+	err = b.db.WriteFirst(ctx, func(tx *migrations.Tx) error {
 		var err error
 		if stored, err = b.store(tx, e); err != nil || setOff == nil {
 			return err
@@ -136,7 +136,7 @@ func (b *Inbox) overhear(ctx context.Context, e Event, setOff func(tx *migration
 	if !keeps && setOff == nil {
 		return nil
 	}
-	err := b.db.Write(ctx, func(tx *migrations.Tx) error {
+	err := b.db.WriteFirst(ctx, func(tx *migrations.Tx) error {
 		if keeps {
 			if err := b.o.Observe(tx, e); err != nil {
 				return err

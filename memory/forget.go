@@ -394,14 +394,7 @@ func quotes(text, note string) bool {
 // Scrub moves the write-ahead log into the database file and empties it, so that
 // erased pages are in neither. It is a no-op where nothing was written.
 func (m *Memory) Scrub(ctx context.Context) error {
-	var busy, log, moved int
-	if err := m.db.QueryRow(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &log, &moved); err != nil {
-		return fmt.Errorf("empty write-ahead log: %w", err)
-	}
-	if busy != 0 {
-		return fmt.Errorf("empty write-ahead log: %w", migrations.ErrBusy)
-	}
-	return nil
+	return m.db.EmptyLog(ctx)
 }
 
 // eraseForReal makes SQLite overwrite with zeros what the writing connection

@@ -52,6 +52,8 @@ type DB struct {
 	readers *sql.DB
 	writer  *writer
 	topics  topics
+
+	checkpointer *checkpointer
 }
 
 // Open opens the store at url ("sqlite:PATH", a file that is created when
@@ -77,11 +79,14 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err := migrate(ctx, path, db.Now, o.Logger); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, explain(err))
 	}
-	if db.writer, err = newWriter(ctx, writerDSN(path), db.Now); err != nil {
+	if db.checkpointer, err = newCheckpointer(ctx, path); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, explain(err))
 	}
+	if db.writer, err = newWriter(ctx, writerDSN(path), db.Now, db.checkpointer.poke); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, errors.Join(explain(err), db.checkpointer.close()))
+	}
 	if db.readers, err = openReaders(ctx, path, o.Readers); err != nil {
-		return nil, fmt.Errorf("open store %s: %w", path, errors.Join(explain(err), db.writer.close()))
+		return nil, fmt.Errorf("open store %s: %w", path, errors.Join(explain(err), db.writer.close(), db.checkpointer.close()))
 	}
 	return db, nil
 }
@@ -90,7 +95,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 // ErrClosed, and closes the file. Transactions and rows still open on the read
 // pool must be closed by their users.
 func (db *DB) Close() error {
-	if err := errors.Join(db.writer.close(), db.readers.Close()); err != nil {
+	if err := errors.Join(db.writer.close(), db.checkpointer.close(), db.readers.Close()); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
@@ -134,7 +139,18 @@ func (db *DB) Read(ctx context.Context, f func(tx *Tx) error) error {
 // Errors about the file itself are ErrFull, ErrReadOnly, ErrCorrupt or ErrBusy,
 // and then nothing of f remains.
 func (db *DB) Write(ctx context.Context, f func(tx *Tx) error) error {
-	r, err := db.writer.do(ctx, f)
+	return db.write(ctx, db.writer.queue, f)
+}
+
+// WriteFirst is Write before all that wait already, for what somebody else waits for
+// by the second, such as an acknowledgement. It waits for the function that runs and
+// for its commit at most; f should be short.
+func (db *DB) WriteFirst(ctx context.Context, f func(tx *Tx) error) error {
+	return db.write(ctx, db.writer.first, f)
+}
+
+func (db *DB) write(ctx context.Context, queue chan *request, f func(tx *Tx) error) error {
+	r, err := db.writer.do(ctx, queue, f)
 	if err != nil {
 		return explain(err)
 	}

@@ -18,6 +18,7 @@ type Tx struct {
 
 	lost    func() bool // nil, or: has SQLite rolled the transaction back?
 	gone    bool
+	changes int // statements
 	rows    []*sql.Rows
 	after   []func()
 	notices []notice
@@ -45,6 +46,7 @@ func (tx *Tx) Exec(q string, args ...any) (sql.Result, error) {
 	if tx.gone {
 		return nil, errLost
 	}
+	tx.changes++
 	res, err := tx.conn.ExecContext(tx.run, q, args...)
 	return res, tx.failed(err)
 }

@@ -34,6 +34,7 @@ type Stats struct {
 type request struct {
 	ctx   context.Context
 	f     func(*Tx) error
+	first bool
 	state atomic.Int32 // reqQueued → reqRunning by the writer, or → reqGone by its caller
 	err   error        // set by the writer before done
 	done  chan struct{}
@@ -54,16 +55,19 @@ type writer struct {
 	pool *sql.DB
 	conn *sql.Conn
 	now  func() time.Time
+	full func() // called when the log should be worked off
 
-	mu     sync.RWMutex // guards closed and the closing of queue
+	mu     sync.RWMutex // guards closed and the closing of the queues
 	closed bool
+	first  chan *request // goes before queue
 	queue  chan *request
 	ended  chan struct{}
 
+	changes                 int // statements since full was called
 	writes, failed, commits atomic.Int64
 }
 
-func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, error) {
+func newWriter(ctx context.Context, dsn string, now func() time.Time, full func()) (*writer, error) {
 	pool, err := sql.Open("sqlite3", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open writer: %w", err)
@@ -73,23 +77,23 @@ func newWriter(ctx context.Context, dsn string, now func() time.Time) (*writer, 
 	if err != nil {
 		return nil, fmt.Errorf("open writer: %w", errors.Join(err, pool.Close()))
 	}
-	w := &writer{pool: pool, conn: conn, now: now,
-		queue: make(chan *request, queueLength), ended: make(chan struct{})}
+	w := &writer{pool: pool, conn: conn, now: now, full: full,
+		first: make(chan *request, queueLength), queue: make(chan *request, queueLength), ended: make(chan struct{})}
 	// A long read lets the log grow; this gives the space back afterwards.
-	if err := w.exec(fmt.Sprintf("PRAGMA journal_size_limit = %d", logKept)); err != nil {
+	if err := w.exec(fmt.Sprintf("PRAGMA journal_size_limit = %d; PRAGMA wal_autocheckpoint = %d", logKept, mostLog)); err != nil {
 		return nil, fmt.Errorf("open writer: %w", errors.Join(err, conn.Close(), pool.Close()))
 	}
 	go w.run()
 	return w, nil
 }
 
-// do queues f and waits for its outcome.
-func (w *writer) do(ctx context.Context, f func(*Tx) error) (*request, error) {
+// do has f wait in one of the queues, and waits for its outcome.
+func (w *writer) do(ctx context.Context, queue chan *request, f func(*Tx) error) (*request, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r := &request{ctx: ctx, f: f, done: make(chan struct{})}
-	if err := w.enqueue(ctx, r); err != nil {
+	r := &request{ctx: ctx, f: f, first: queue == w.first, done: make(chan struct{})}
+	if err := w.enqueue(ctx, queue, r); err != nil {
 		return nil, err
 	}
 	select {
@@ -103,14 +107,14 @@ func (w *writer) do(ctx context.Context, f func(*Tx) error) (*request, error) {
 	return r, r.err
 }
 
-func (w *writer) enqueue(ctx context.Context, r *request) error {
+func (w *writer) enqueue(ctx context.Context, queue chan *request, r *request) error {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.closed {
 		return ErrClosed
 	}
 	select {
-	case w.queue <- r:
+	case queue <- r:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -124,6 +128,7 @@ func (w *writer) close() error {
 		return nil
 	}
 	w.closed = true
+	close(w.first)
 	close(w.queue)
 	w.mu.Unlock()
 	<-w.ended
@@ -134,7 +139,53 @@ func (w *writer) stats() Stats {
 	return Stats{Writes: w.writes.Load(), Failed: w.failed.Load(), Commits: w.commits.Load()}
 }
 
-// run works the queue until it is closed and empty. A function that ends its
+// wait gives the next request, nil once both queues are closed and empty.
+func (w *writer) wait() *request {
+	if r := w.waiting(); r != nil {
+		return r
+	}
+	first, queue := w.first, w.queue
+	for first != nil || queue != nil {
+		select {
+		case r, ok := <-first:
+			if ok {
+				return r
+			}
+			first = nil
+		case r, ok := <-queue:
+			if ok {
+				return r
+			}
+			queue = nil
+		}
+	}
+	return nil
+}
+
+// waiting gives a request that is there now, those of first before the others, or
+// nil.
+func (w *writer) waiting() *request {
+	select {
+	case r := <-w.first:
+		if r != nil { // nil: closed and empty
+			return r
+		}
+	default:
+	}
+	return w.waitingBehind()
+}
+
+// waitingBehind is waiting without those of first.
+func (w *writer) waitingBehind() *request {
+	select {
+	case r := <-w.queue:
+		return r
+	default:
+		return nil
+	}
+}
+
+// run works the queues until they are closed and empty. A function that ends its
 // goroutine (testing's FailNow does) takes run with it: then the batch fails and
 // a new goroutine goes on.
 func (w *writer) run() {
@@ -148,7 +199,7 @@ func (w *writer) run() {
 		b.fail(errors.New("a write function of the same commit ended its goroutine"))
 		go w.run()
 	}()
-	for r := range w.queue {
+	for r := w.wait(); r != nil; r = w.wait() {
 		b = &batch{w: w}
 		b.work(r)
 	}
@@ -160,26 +211,36 @@ type batch struct {
 	w       *writer
 	members []*request // that ran without error, in order
 	begun   bool
+	behind  bool // one that does not go first has run
 	current *request
 }
 
-// work runs first and whatever is waiting behind it, commits, and answers.
-func (b *batch) work(first *request) {
+// work runs r and whatever is waiting behind it, commits, and answers. Of those that
+// do not go first one runs in any case, so that these can keep them waiting but not
+// from ever being run.
+func (b *batch) work(r *request) {
 	end := time.Now().Add(batchTime)
 	yielded := false
-	for r, ran := first, 0; ; {
-		if r.state.CompareAndSwap(reqQueued, reqRunning) {
-			b.run(r)
-			ran++
-		}
-		if ran >= batchWrites || (ran%16 == 0 && time.Now().After(end)) {
-			break
-		}
-		if r = b.next(&yielded); r == nil {
+	for ran := 0; r != nil; r = b.next(&yielded) {
+		b.take(r)
+		if ran++; ran >= batchWrites || time.Now().After(end) {
 			break
 		}
 	}
+	if !b.behind {
+		if r := b.w.waitingBehind(); r != nil {
+			b.take(r)
+		}
+	}
 	b.commit()
+}
+
+// take runs a request whose caller still waits.
+func (b *batch) take(r *request) {
+	if r.state.CompareAndSwap(reqQueued, reqRunning) {
+		b.behind = b.behind || !r.first
+		b.run(r)
+	}
 }
 
 // next takes a waiting request, or nil. The callers that the last commit
@@ -187,13 +248,8 @@ func (b *batch) work(first *request) {
 // else batches alternate between one member and all the others.
 func (b *batch) next(yielded *bool) *request {
 	for {
-		select {
-		case r := <-b.w.queue: // nil when closed and empty
+		if r := b.w.waiting(); r != nil || *yielded {
 			return r
-		default:
-		}
-		if *yielded {
-			return nil
 		}
 		*yielded = true
 		runtime.Gosched()
@@ -221,6 +277,7 @@ func (b *batch) run(r *request) {
 	if err == nil {
 		if err = b.w.exec("RELEASE f"); err == nil {
 			r.after, r.notices = tx.after, tx.notices
+			b.w.changes += tx.changes
 			b.members = append(b.members, r)
 			return
 		}
@@ -269,6 +326,10 @@ func (b *batch) commit() {
 	b.w.writes.Add(int64(len(b.members)))
 	for _, r := range b.members {
 		close(r.done)
+	}
+	if b.w.changes >= checkpointAfter {
+		b.w.changes = 0
+		b.w.full()
 	}
 }
 
