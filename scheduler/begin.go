@@ -207,6 +207,7 @@ func (s *Scheduler) begin(tx *migrations.Tx, d Duty, o *open, r Run, request str
 		}
 		return nil
 	case RunSkipped:
+		o.untold += untold // the next one tells it, also if it begins in this transaction
 		return nil
 	}
 	return s.handOn(tx, d, o, r)

@@ -278,11 +278,15 @@ func TestASettledDutyIsDone(t *testing.T) {
 }
 
 // BenchmarkWatched is what a message in a channel that nobody watches costs, with
-// 10,000 watches of other channels.
+// 10,000 watches of other channels; 500 with -short.
 func BenchmarkWatched(b *testing.B) {
+	n := 10_000
+	if testing.Short() {
+		n = 500
+	}
 	w := newWorld(b)
 	w.write(func(tx *migrations.Tx) error {
-		for i := range 10_000 {
+		for i := range n {
 			if _, err := w.s.CreateTx(tx, NewDuty{Workspace: "T1", Channel: "C0OPS", ChannelKind: "public", Kind: KindWatch, Prompt: "x",
 				Trigger: Trigger{Channel: fmt.Sprint("C", i%1000), Pattern: "x"}, Schedule: Schedule{TZ: "UTC"}, Owner: "U0BEN"}); err != nil {
 				return err

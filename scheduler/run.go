@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -10,53 +9,34 @@ import (
 	"deskmate/scheduler/task"
 )
 
-// Handle runs a duty that is due. It is the task handler of kind "duty".
-func (s *Scheduler) Handle(ctx context.Context, lease *task.Lease) (task.Result, error) {
-	all, err := s.HandleMany(ctx, []*task.Lease{lease})
-	if err != nil {
-		return task.Result{}, err
-	}
-	return all[0], nil
-}
-
-// HandleMany runs duties that are due. Advancing their next times, recording their
-// runs and handing them on are one transaction for all of them.
-func (s *Scheduler) HandleMany(ctx context.Context, leases []*task.Lease) ([]task.Result, error) {
+// HandleMany runs duties that are due: advancing their next times, recording their
+// runs and handing them on. It is the handler of tasks of kind "duty".
+func (s *Scheduler) HandleMany(tx *migrations.Tx, leases []*task.Lease) ([]task.Result, error) {
 	again := make([]task.Result, len(leases))
-	err := s.db.Write(ctx, func(tx *migrations.Tx) error {
-		clear(again)
-		if err := task.GuardAll(tx, leases); err != nil {
-			return err
-		}
-		ids := make([]any, len(leases))
-		for i, l := range leases {
-			ids[i] = strings.TrimPrefix(l.Key, TaskDuty+":")
-		}
-		duties, err := loadAll(tx, ids)
-		if err != nil {
-			return err
-		}
-		open, err := openRuns(tx, ids)
-		if err != nil {
-			return err
-		}
-		crowds := crowds{}
-		for i, id := range ids {
-			d, ok := duties[id.(string)]
-			if !ok {
-				continue
-			}
-			if again[i].Again, err = s.look(tx, d, open[d.ID], crowds); err != nil {
-				return fmt.Errorf("duty %s: %w", d.ID, err)
-			}
-		}
-		s.Crash("duty:advanced")
-		return nil
-	})
+	ids := make([]any, len(leases))
+	for i, l := range leases {
+		ids[i] = strings.TrimPrefix(l.Key, TaskDuty+":")
+	}
+	duties, err := loadAll(tx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("run duties that are due: %w", err)
 	}
-	s.Crash("run:fired")
+	open, err := openRuns(tx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("run duties that are due: %w", err)
+	}
+	crowds := crowds{}
+	for i, id := range ids {
+		d, ok := duties[id.(string)]
+		if !ok {
+			continue
+		}
+		if again[i].Again, err = s.look(tx, d, open[d.ID], crowds); err != nil {
+			return nil, fmt.Errorf("run duty %s that is due: %w", d.ID, err)
+		}
+	}
+	s.Crash("duty:advanced")
+	tx.AfterCommit(func() { s.Crash("run:fired") })
 	return again, nil
 }
 

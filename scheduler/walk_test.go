@@ -145,8 +145,13 @@ func handleAll(db *migrations.DB, s *Scheduler) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	_, err = s.HandleMany(context.Background(), leases)
-	return err
+	return db.Write(context.Background(), func(tx *migrations.Tx) error {
+		if err := task.GuardAll(tx, leases); err != nil {
+			return err
+		}
+		_, err := s.HandleMany(tx, leases)
+		return err
+	})
 }
 
 // A duty that cannot be worked does not keep those of its group.

@@ -28,9 +28,8 @@ import (
 	"deskmate/scheduler/task"
 )
 
-// dutiesAtOnce is how many duties that are due are advanced in one transaction: few
-// enough that nobody who asks something waits long behind it.
-const dutiesAtOnce = 32
+// dutiesAtOnce is how many duties that are due are claimed at once.
+const dutiesAtOnce = 64
 
 // Store is what every command that works on a store needs.
 type Store struct {

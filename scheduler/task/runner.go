@@ -336,8 +336,11 @@ func (r *Runner) work(run, base context.Context, k *kind, l *Lease) {
 func (r *Runner) logFailure(l *Lease, err error, again time.Time) {
 	event := r.o.Logger.Warn()
 	var p *PanicError
+	var w *migrations.PanicError
 	if errors.As(err, &p) {
 		event = r.o.Logger.Error().Bytes("stack", p.Stack)
+	} else if errors.As(err, &w) {
+		event = r.o.Logger.Error().Bytes("stack", w.Stack)
 	}
 	event.Err(err).Str("task", l.Key).Int64("attempt", l.Attempts+1).Time("again", again).Msg("task failed")
 }
