@@ -192,7 +192,7 @@ func (a ask) wider(narrow string, any bool) (when, what string, ok bool) {
 }
 
 var (
-	timeLeads = regexp.MustCompile(`(?i)^(?:every|each|daily|weekly|biweekly|fortnightly|monthly|quarterly|yearly|annually|hourly|twice|once|on\s+(?:the|every|each|\S+days)|at\s|the\s+(?:first|last|second|third|fourth|\d)|from\s|between\s|starting\s|until\s|in\s+the\s+(?:morning|evening))`)
+	timeLeads = regexp.MustCompile(`(?i)^(?:every|each|daily|weekly|biweekly|fortnightly|(?:bi-?)?monthly|quarterly|yearly|annually|hourly|twice|once|on\s+(?:the|every|each|\S+days|\S+day\b.*\bat\s+\d)|at\s|the\s+(?:first|last|second|third|fourth|\d)|from\s|between\s|starting\s|until\s|in\s+the\s+(?:morning|evening))`)
 	hasAction = regexp.MustCompile(`(?i)\b` + actionWords + `\b`)
 )
 

@@ -40,6 +40,12 @@ func newDesk(t testing.TB, model modelsim.Handler, change func(a *App)) *desk {
 func newDeskIn(t testing.TB, seed *slacksim.Seed, model modelsim.Handler, change func(a *App)) *desk {
 	t.Helper()
 	clock := slacksim.NewClock()
+	return newDeskAt(t, clock, clock.Now, seed, model, change)
+}
+
+// newDeskAt is newDeskIn with the clocks of Slack and of the agent.
+func newDeskAt(t testing.TB, clock *slacksim.Clock, now func() time.Time, seed *slacksim.Seed, model modelsim.Handler, change func(a *App)) *desk {
+	t.Helper()
 	sim, err := slacksim.New(slacksim.Options{Seed: seed, RateLimitsOff: true, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +67,7 @@ func newDeskIn(t testing.TB, seed *slacksim.Seed, model modelsim.Handler, change
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.app, err = New(ctx, c, Options{Logger: zerolog.Nop(), Clock: clock.Now}); err != nil {
+	if d.app, err = New(ctx, c, Options{Logger: zerolog.Nop(), Clock: now}); err != nil {
 		t.Fatal(err)
 	}
 	if change != nil {
