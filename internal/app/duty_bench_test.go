@@ -79,12 +79,16 @@ func crowdOfDuties(b *testing.B) {
 		}
 		inbox = bot.NewInbox(s.DB, bot.InboxOptions{})
 		fillWithDuties(b, s, start, crowdAll, crowdDue)
+		if err := s.DB.EmptyLog(context.Background()); err != nil { // the work of the filling, not of what is measured
+			b.Fatal(err)
+		}
 		runner := task.NewRunner(s.DB, task.Options{})
 		runner.HandleMany(scheduler.TaskDuty, dutiesAtOnce, s.Duties.HandleMany)
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- runner.Run(ctx) }()
 
+		acknowledge(b, inbox, "C1", after(time.Second)) // the disk still works on the filling
 		before := acknowledge(b, inbox, "C2", after(time.Second))
 		b.StartTimer()
 		began := time.Now()
