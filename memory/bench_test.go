@@ -27,19 +27,21 @@ func vocabulary(r *rand.Rand) func() string {
 	return func() string { return words[int(math.Pow(float64(len(words)), r.Float64()))-1] }
 }
 
-const (
-	benchMessages = 1_000_000
-	benchChannels = 500
-)
+const benchChannels = 500
 
 // benchWorld has a million messages of 12 words on average in 500 channels, half of
-// them public, in threads of ten.
+// them public, in threads of ten; with -short five thousand.
 func benchWorld(b *testing.B, r *rand.Rand, word func() string) *world {
+	benchMessages := 1_000_000
+	if testing.Short() {
+		benchMessages = 5_000
+	}
 	w := newWorld(b)
 	kinds := []string{ChannelPublic, ChannelPrivate}
 	for i := range benchChannels {
 		w.channel(fmt.Sprintf("C%04d", i), kinds[i%2])
 	}
+	w.person("U0NOOR", "Noor", "Noor Haddad", KindMember)
 	began := time.Now()
 	for n := 0; n < benchMessages; n += 1000 {
 		w.write(func(tx *migrations.Tx) error {
@@ -49,15 +51,19 @@ func benchWorld(b *testing.B, r *rand.Rand, word func() string) *world {
 					text.WriteString(word() + " ")
 				}
 				thread := i / 10
+				author := pick(r, []string{ada, ben, chloe})
+				if c := thread % benchChannels; c%2 == 0 && c < 2*nearPlaces && i%10 == 3 {
+					author = "U0NOOR"
+				}
 				if err := w.Observe(tx, Message{Workspace: team, Channel: fmt.Sprintf("C%04d", thread%benchChannels), Thread: fmt.Sprintf("%d.000000", 1700000000+thread*600),
-					TS: fmt.Sprintf("%d.%06d", 1700000000+thread*600+i%10, i%10), Author: pick(r, []string{ada, ben, chloe}), Text: text.String()}); err != nil {
+					TS: fmt.Sprintf("%d.%06d", 1700000000+thread*600+i%10, i%10), Author: author, Text: text.String()}); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 	}
-	b.Logf("loaded %d messages at %.0f µs each, a thousand to a commit", benchMessages, float64(time.Since(began).Microseconds())/benchMessages)
+	b.Logf("loaded %d messages at %.0f µs each, a thousand to a commit", benchMessages, float64(time.Since(began).Microseconds())/float64(benchMessages))
 	return w
 }
 
@@ -85,6 +91,10 @@ func BenchmarkSearch(b *testing.B) {
 		}},
 		{"search-for-a-person", func(i int) error { // who wrote a third of all, everywhere
 			_, err := w.Search(ctx, p, "what did Ada say: "+queries[i%len(queries)], 20)
+			return err
+		}},
+		{"search-for-a-person-of-few-channels", func(i int) error { // as many of them as are looked at, with all that others say there
+			_, err := w.Search(ctx, p, "what did Noor say: "+queries[i%len(queries)], 20)
 			return err
 		}},
 		{"peer=index-alone", func(i int) error { return indexAlone(ctx, w, queries[i%len(queries)]) }},

@@ -29,7 +29,7 @@ type weights struct {
 }
 
 var order = weights{
-	before: 0.15, after: 0.25, further: 0.35, asked: 0.60, thread: 0.30, threadDamp: 0.40, cover: 1.40,
+	before: 0.15, after: 0.25, further: 0.20, asked: 0.60, thread: 0.30, threadDamp: 0.40, cover: 1.40,
 	voice: 2.00, near: 1.60, kind: 1.50, question: 0.70, dated: 3.50, event: 2.00, note: 2.00, recent: 0.05, short: 0.50,
 }
 

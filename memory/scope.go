@@ -58,6 +58,12 @@ const (
 		(m.channel = $2 AND reach.own = 1)
 		OR (reach.wide = 1 AND EXISTS (SELECT 1 FROM channels c WHERE c.workspace = m.workspace AND c.id = m.channel AND c.kind = 'public'))))`
 
+	// manyInReach is messageInReach for thousands of rows: it lists the public
+	// channels once, where the other looks each one up.
+	manyInReach = `(m.workspace = $1 AND m.gone_at = 0 AND (
+		(m.channel = $2 AND reach.own = 1)
+		OR (reach.wide = 1 AND m.channel IN (SELECT c.id FROM channels c WHERE c.workspace = $1 AND c.kind = 'public'))))`
+
 	noteInReach = `(n.superseded_by = '' AND ` + noteWasInReach + `)`
 
 	// noteWasInReach is noteInReach for notes that are no longer true as well.

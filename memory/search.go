@@ -121,9 +121,10 @@ func gather(tx *migrations.Tx, p Place, text string, like []int64) (gathered, er
 	if named.channels, err = channelsOf(tx, p.Workspace, named.ids); err != nil {
 		return gathered{}, err
 	}
-	score, err := lookUp(tx, p, asked.affordable(rows), named)
+	affordable, everyday := asked.affordable(rows)
+	score, err := lookUp(tx, p, affordable, named)
 	if err == nil {
-		err = near(tx, p, asked, named, score)
+		err = near(tx, p, asked, everyday, named, score)
 	}
 	if err == nil && q.isOnly(named.words) {
 		err = addNewest(tx, p, named.ids, score)
@@ -286,9 +287,9 @@ func lookUp(tx *migrations.Tx, p Place, q query, people named) (map[int64]float6
 				CASE WHEN COALESCE(m.author, n.author) IN ($7, $8, $9, $10) THEN 2.0
 					WHEN m.channel IN (SELECT value FROM json_each($11)) THEN 1.5 ELSE 1.0 END AS voice
 			FROM reach, memory_index
-			LEFT JOIN messages m ON m.id = memory_index.rowid
+			LEFT JOIN messages m INDEXED BY messages_reach ON m.id = memory_index.rowid
 			LEFT JOIN notes n ON n.seq = memory_index.rowid - `+noteRows+`
-			WHERE memory_index MATCH $12 AND (`+messageInReach+` OR `+noteInReach+`)
+			WHERE memory_index MATCH $12 AND (`+manyInReach+` OR `+noteInReach+`)
 			ORDER BY memory_index.rowid DESC LIMIT $13)
 		SELECT id, words FROM newest ORDER BY words * voice DESC LIMIT $14`,
 		p.args(tx.Now(), who[0], who[1], who[2], who[3], string(theirs), match, scanned, candidates)...)
@@ -340,17 +341,17 @@ func rarities(tx *migrations.Tx, rows map[string]int) (map[string]float64, error
 
 // affordable leaves the most frequent words of q out while all together have more
 // rows than a search scores: next to rarer ones they decide nothing. The rarest
-// always stays.
-func (q query) affordable(rows map[string]int) query {
+// always stays. everyday are the words of which not all rows are scored then.
+func (q query) affordable(rows map[string]int) (affordable query, everyday []term) {
 	terms := slices.Clone(q.all())
 	slices.SortStableFunc(terms, func(a, b term) int { return rows[a.match()] - rows[b.match()] })
 	total := 0
 	for i, t := range terms {
-		if total += rows[t.match()]; total > scanned && i > 0 {
-			return q.with(terms[:i])
+		if total += rows[t.match()]; total >= scanned {
+			return q.with(terms[:max(i, 1)]), terms[i:]
 		}
 	}
-	return q
+	return q, nil
 }
 
 // newest is how many messages of a person answer a query that says only who.

@@ -11,18 +11,23 @@ import (
 	"deskmate/migrations"
 )
 
-// Bounds of what is looked for among the channels of a person who is named.
+// Bounds of what is looked for among what people who are named said, and around it.
 const (
-	nearRows   = 1500 // of each word, the newest
-	nearPlaces = 40   // channels
-	nearBest   = 120  // candidates
-	nearCount  = 20000
+	nearRows   = 1500  // of each word, the newest
+	nearPlaces = 16    // channels; who writes in more of them is told by none
+	nearBest   = 120   // candidates
+	nearCount  = 20000 // rows that are counted
 )
 
-// near finds what has the words of q among the channels of those who are named,
-// the words that others say all day included, and adds the best of it to score.
-// Their scores are those of one use of each word in a text of average length.
-func near(tx *migrations.Tx, p Place, q query, people named, score map[int64]float64) error {
+// near finds what has the words of q among what people who are named said and in
+// the few channels where they write, the words that others say all day included,
+// and adds the best of it to score. Its scores are those of one use of each word in
+// a text of average length.
+//
+// Of people and channels with much to walk through it takes only the everyday
+// words, those of which lookUp does not see all rows: to walk a hundred thousand
+// messages along with the few rows of a rare word takes longer than those rows.
+func near(tx *migrations.Tx, p Place, q query, everyday []term, people named, score map[int64]float64) error {
 	if len(people.ids) == 0 || len(q.terms) == 0 {
 		return nil
 	}
@@ -30,28 +35,43 @@ func near(tx *migrations.Tx, p Place, q query, people named, score map[int64]flo
 	if err != nil || len(channels) == 0 {
 		return err
 	}
-	places := anyOf(channels)
+	among := []string{anyOf(people.ids)}
+	if len(channels) <= nearPlaces {
+		among = append(among, anyOf(channels))
+	}
+	walk, err := countOf(tx, strings.Join(among, " OR "))
+	if err != nil {
+		return err
+	}
+	terms, most := q.terms, nearBest
+	if walk >= nearCount {
+		terms, most = everyday, nearBest/2
+	}
 	var all float64
 	if err := tx.QueryRow(`SELECT COALESCE(MAX(id), 0) FROM messages`).Scan(&all); err != nil {
 		return fmt.Errorf("count messages: %w", err)
 	}
 	sum := map[int64]float64{}
-	var words []string
-	for _, t := range append(slices.Clone(q.terms), q.pairs...) {
+	theirs := map[int64]bool{}
+	for _, t := range append(slices.Clone(terms), q.pairsOf(terms)...) {
 		match := formsMatch(t)
-		words = append(words, match)
-		var n float64
-		if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`, match, nearCount).Scan(&n); err != nil {
-			return fmt.Errorf("count rows of a word: %w", err)
-		}
-		tells := max(math.Log((all-n+0.5)/(n+0.5)), 1e-6) // as BM25 has it
-		if err := eachRow(tx, "("+match+") AND "+places, func(id int64) { sum[id] += tells }); err != nil {
+		n, err := countOf(tx, match)
+		if err != nil {
 			return err
 		}
-	}
-	theirs := map[int64]bool{}
-	if err := eachRow(tx, "("+strings.Join(words, " OR ")+") AND "+anyOf(people.ids), func(id int64) { theirs[id] = true }); err != nil {
-		return err
+		tells := max(math.Log((all-n+0.5)/(n+0.5)), 1e-6) // as BM25 has it
+		has := map[int64]bool{}
+		for i, those := range among {
+			if err := eachRow(tx, "("+match+") AND "+those, func(id int64) {
+				theirs[id] = theirs[id] || i == 0
+				if !has[id] {
+					has[id] = true
+					sum[id] += tells
+				}
+			}); err != nil {
+				return err
+			}
+		}
 	}
 	type found struct {
 		id int64
@@ -65,12 +85,21 @@ func near(tx *migrations.Tx, p Place, q query, people named, score map[int64]flo
 		best = append(best, found{id, by})
 	}
 	slices.SortFunc(best, func(a, b found) int { return cmp.Or(cmp.Compare(b.by, a.by), cmp.Compare(b.id, a.id)) })
-	for _, f := range best[:min(len(best), nearBest)] {
+	for _, f := range best[:min(len(best), most)] {
 		if _, known := score[f.id]; !known {
 			score[f.id] = sum[f.id]
 		}
 	}
 	return nil
+}
+
+// countOf counts the rows of the index that fit, up to nearCount.
+func countOf(tx *migrations.Tx, match string) (float64, error) {
+	var n float64
+	if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`, match, nearCount).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count rows of a word: %w", err)
+	}
+	return n, nil
 }
 
 // formsMatch is a term with the other forms of its word.
@@ -113,7 +142,7 @@ func eachRow(tx *migrations.Tx, match string, do func(id int64)) error {
 	return rows.Err()
 }
 
-// shownChannels are those of channels that p may see, at most nearPlaces.
+// shownChannels are those of channels that p may see, at most one more than nearPlaces.
 func shownChannels(tx *migrations.Tx, p Place, channels []string) ([]string, error) {
 	list, err := json.Marshal(channels)
 	if err != nil {
@@ -122,7 +151,7 @@ func shownChannels(tx *migrations.Tx, p Place, channels []string) ([]string, err
 	rows, err := tx.Query(reachSQL+`SELECT j.value FROM reach, json_each($7) j
 		WHERE (j.value = $2 AND reach.own = 1)
 			OR (reach.wide = 1 AND EXISTS (SELECT 1 FROM channels c WHERE c.workspace = $1 AND c.id = j.value AND c.kind = 'public')) LIMIT $8`,
-		p.args(tx.Now(), string(list), nearPlaces)...)
+		p.args(tx.Now(), string(list), nearPlaces+1)...)
 	if err != nil {
 		return nil, fmt.Errorf("look up channels: %w", err)
 	}

@@ -220,10 +220,14 @@ func writerDSN(path string) string {
 		"_secure_delete": {"1"}}) // what was forgotten must not stay in free pages
 }
 
+// readerCache is the page cache of each reader in KiB, filled as far as it is read:
+// a search looks at thousands of rows all over the file.
+const readerCache = 16000
+
 // Readers are held to reading by query_only, not by mode=ro: a read-only open
 // of a WAL database fails where the -shm file has to be made first.
 func readerDSN(path string) string {
-	return dsn(path, url.Values{"_txlock": {"deferred"}, "_query_only": {"1"}})
+	return dsn(path, url.Values{"_txlock": {"deferred"}, "_query_only": {"1"}, "_cache_size": {strconv.Itoa(-readerCache)}})
 }
 
 func dsn(path string, v url.Values) string {
