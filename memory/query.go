@@ -212,15 +212,6 @@ func (q query) with(terms []term) query {
 	return q
 }
 
-// pairsOf are the pairs of which both words are among terms.
-func (q query) pairsOf(terms []term) []term {
-	has := map[string]bool{}
-	for _, t := range terms {
-		has[t.words[0]] = has[t.words[0]] || len(t.words) == 1
-	}
-	return slices.DeleteFunc(slices.Clone(q.pairs), func(t term) bool { return !has[t.words[0]] || !has[t.words[1]] })
-}
-
 // match is the query for the index: any of the terms, and pairs on top. "" when
 // there is nothing to look for.
 func (q query) match() string {

@@ -49,7 +49,9 @@ const (
 	candidates = 150
 	// scanned is how many matching rows in reach are scored, the newest first: what
 	// bounds a search for words that a large workspace says all day.
-	scanned = 4000
+	scanned = 3000
+	// counted is up to how many rows of a word are counted.
+	counted = 20000
 	// maxNamed is how many people of a query count.
 	maxNamed = 4
 	// maxHits bounds limit.
@@ -311,13 +313,13 @@ func lookUp(tx *migrations.Tx, p Place, q query, people named) (map[int64]float6
 }
 
 // countRows gives for each term of q how many rows of the index have it, up to
-// scanned.
+// counted.
 func countRows(tx *migrations.Tx, q query) (map[string]int, error) {
 	rows := map[string]int{}
 	for _, t := range q.all() {
 		var n int
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`,
-			t.match(), scanned).Scan(&n); err != nil {
+			t.match(), counted).Scan(&n); err != nil {
 			return nil, fmt.Errorf("count rows of a word: %w", err)
 		}
 		rows[t.match()] = n
@@ -341,14 +343,19 @@ func rarities(tx *migrations.Tx, rows map[string]int) (map[string]float64, error
 
 // affordable leaves the most frequent words of q out while all together have more
 // rows than a search scores: next to rarer ones they decide nothing. The rarest
-// always stays. everyday are the words of which not all rows are scored then.
+// always stays. Pairs with a word of counted rows go too: to walk through those for
+// each takes longer than all else. everyday are the words of which not all rows are scored then.
 func (q query) affordable(rows map[string]int) (affordable query, everyday []term) {
 	terms := slices.Clone(q.all())
 	slices.SortStableFunc(terms, func(a, b term) int { return rows[a.match()] - rows[b.match()] })
 	total := 0
 	for i, t := range terms {
 		if total += rows[t.match()]; total >= scanned {
-			return q.with(terms[:max(i, 1)]), terms[i:]
+			q = q.with(terms[:max(i, 1)])
+			q.pairs = slices.DeleteFunc(q.pairs, func(t term) bool {
+				return slices.ContainsFunc(t.words, func(w string) bool { return rows[term{words: []string{w}}.match()] >= counted })
+			})
+			return q, terms[i:]
 		}
 	}
 	return q, nil

@@ -13,10 +13,9 @@ import (
 
 // Bounds of what is looked for among what people who are named said, and around it.
 const (
-	nearRows   = 1500  // of each word, the newest
-	nearPlaces = 16    // channels; who writes in more of them is told by none
-	nearBest   = 120   // candidates
-	nearCount  = 20000 // rows that are counted
+	nearRows   = 1500 // of each word, the newest
+	nearPlaces = 16   // channels; who writes in more of them is told by none
+	nearBest   = 120  // candidates
 )
 
 // near finds what has the words of q among what people who are named said and in
@@ -43,30 +42,39 @@ func near(tx *migrations.Tx, p Place, q query, everyday []term, people named, sc
 	if err != nil {
 		return err
 	}
-	terms, most := q.terms, nearBest
-	if walk >= nearCount {
-		terms, most = everyday, nearBest/2
+	terms, rows, most := append(slices.Clone(q.terms), q.pairs...), nearRows, nearBest
+	if walk >= counted {
+		terms, rows, most = everyday, nearRows/3, nearBest/2
 	}
 	var all float64
 	if err := tx.QueryRow(`SELECT COALESCE(MAX(id), 0) FROM messages`).Scan(&all); err != nil {
 		return fmt.Errorf("count messages: %w", err)
 	}
 	sum := map[int64]float64{}
+	tells := map[string]float64{}
 	theirs := map[int64]bool{}
-	for _, t := range append(slices.Clone(terms), q.pairsOf(terms)...) {
+	for _, t := range terms {
 		match := formsMatch(t)
-		n, err := countOf(tx, match)
-		if err != nil {
-			return err
+		told, known := 0.0, len(t.words) > 1
+		for _, w := range t.words {
+			alone, ok := tells[w]
+			told, known = max(told, alone), known && ok
 		}
-		tells := max(math.Log((all-n+0.5)/(n+0.5)), 1e-6) // as BM25 has it
+		if !known { // a pair tells at least what its words do, and takes long to count
+			n, err := countOf(tx, match)
+			if err != nil {
+				return err
+			}
+			told = max(math.Log((all-n+0.5)/(n+0.5)), 1e-6) // as BM25 has it
+			tells[strings.Join(t.words, " ")] = told
+		}
 		has := map[int64]bool{}
 		for i, those := range among {
-			if err := eachRow(tx, "("+match+") AND "+those, func(id int64) {
+			if err := eachRow(tx, "("+match+") AND "+those, rows, func(id int64) {
 				theirs[id] = theirs[id] || i == 0
 				if !has[id] {
 					has[id] = true
-					sum[id] += tells
+					sum[id] += told
 				}
 			}); err != nil {
 				return err
@@ -93,10 +101,10 @@ func near(tx *migrations.Tx, p Place, q query, everyday []term, people named, sc
 	return nil
 }
 
-// countOf counts the rows of the index that fit, up to nearCount.
+// countOf counts the rows of the index that fit, up to counted.
 func countOf(tx *migrations.Tx, match string) (float64, error) {
 	var n float64
-	if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`, match, nearCount).Scan(&n); err != nil {
+	if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM memory_index WHERE memory_index MATCH $1 LIMIT $2)`, match, counted).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count rows of a word: %w", err)
 	}
 	return n, nil
@@ -126,8 +134,8 @@ func anyOf(ids []string) string {
 }
 
 // eachRow gives the newest rows of the index that fit.
-func eachRow(tx *migrations.Tx, match string, do func(id int64)) error {
-	rows, err := tx.Query(`SELECT rowid FROM memory_index WHERE memory_index MATCH $1 ORDER BY rowid DESC LIMIT $2`, match, nearRows)
+func eachRow(tx *migrations.Tx, match string, most int, do func(id int64)) error {
+	rows, err := tx.Query(`SELECT rowid FROM memory_index WHERE memory_index MATCH $1 ORDER BY rowid DESC LIMIT $2`, match, most)
 	if err != nil {
 		return fmt.Errorf("look up words among channels: %w", err)
 	}

@@ -11,15 +11,29 @@ import (
 // What a person who is named said long ago in everyday words is found among more
 // such messages of others than a search scores, and never from where it is hidden.
 func TestSearchFindsAPersonAmongTheCrowd(t *testing.T) {
-	t.Parallel()
+	if testing.Short() {
+		t.Skip("writes thousands of messages")
+	}
+	for name, theirs := range map[string]int{"who says little": 0, "who says more than is walked through for rare words": counted} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			findsAmongTheCrowd(t, theirs)
+		})
+	}
+}
+
+// findsAmongTheCrowd has the person say so many other things as well.
+func findsAmongTheCrowd(t *testing.T, theirs int) {
 	w := newWorld(t)
 	w.say(eng, "", ada, "I painted the kitchen window blue with my sister")
 	w.say(leads, "", ada, "I painted the kitchen window red with my sister")
 	crowd := scanned + 500
-	if testing.Short() {
-		t.Skip("writes thousands of messages")
-	}
 	w.write(func(tx *migrations.Tx) error {
+		for i := range theirs {
+			if err := w.Observe(tx, Message{Workspace: team, Channel: general, TS: fmt.Sprintf("17999%05d.000100", i), Author: ada, Text: "good morning"}); err != nil {
+				return err
+			}
+		}
 		for i := range crowd {
 			err := w.Observe(tx, Message{Workspace: team, Channel: general, TS: fmt.Sprintf("18000%05d.000100", i), Author: ben,
 				Text: fmt.Sprintf("we painted a kitchen, a window and my sister number %d", i)})
