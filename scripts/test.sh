@@ -3,7 +3,7 @@
 # and again (stories, attacks) and those that only compute for long in one place: these
 # run without it. Then each benchmark once and in small, so that they do not rot.
 set -euo pipefail
-long='TestNothingLeaks|TestDecisionsAgreeWithAnOracle|TestDaylightSaving|TestThreeYearsOfDueTimes|TestTimesOfTheTableAreWalked|TestSentencesMakeDuties'
+long='TestNothingLeaks|TestNothingLeaksThroughDutiesListsAndFiles|TestDecisionsAgreeWithAnOracle|TestDaylightSaving|TestThreeYearsOfDueTimes|TestTimesOfTheTableAreWalked|TestSentencesMakeDuties'
 
 step() { # step NAME COMMAND…: runs it and says how long it took
 	local began=$SECONDS
