@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -503,4 +504,45 @@ func TestBadDutiesAreRefused(t *testing.T) {
 			t.Errorf("%v, want an error with %q", err, want)
 		}
 	}
+}
+
+// 10,000 duties of seven workspaces that are due in the same minute; 500 with -short.
+func BenchmarkManyDutiesDueAtOnce(b *testing.B) {
+	n := 10_000
+	if testing.Short() {
+		n = 500
+	}
+	ctx := context.Background()
+	for b.Loop() {
+		b.StopTimer()
+		w := newWorld(b)
+		err := w.db.Write(ctx, func(tx *migrations.Tx) error {
+			for i := range n {
+				if _, err := tx.Exec(`INSERT INTO duties (id, workspace, kind, title, prompt, cron, tz, next_at, channel, channel_kind, owner, created_by, state, catch_up, created_at, updated_at)
+					VALUES ($1, $2, 'schedule', 'x', 'x', '30 9 * * *', 'Europe/Berlin', $3, 'C1', 'public', 'U0BEN', 'U0BEN', 'active', 'once', 0, 0)`,
+					fmt.Sprintf("d_%d", i), fmt.Sprintf("T%d", i%7), migrations.Micros(monday)); err != nil {
+					return err
+				}
+				if err := wake(tx, Duty{ID: fmt.Sprintf("d_%d", i), Workspace: fmt.Sprintf("T%d", i%7), State: StateActive, NextAt: monday}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		w.set(monday.Add(time.Minute))
+		b.StartTimer()
+		w.runner("one", w.db, w.s)
+		late := time.After(time.Minute) // go test's own bound does not hold for benchmarks
+		for i := range n {
+			select {
+			case <-w.fired:
+			case <-late:
+				b.Fatalf("%d of %d duties ran within a minute", i, n)
+			}
+		}
+	}
+	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "runs/s")
 }
