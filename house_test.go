@@ -119,6 +119,28 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
+// placeMakers are the files that may say where memory is read and for whom: the one
+// way in production, which looks what is public still, and those of an operator at
+// the command line, who reads all.
+var placeMakers = []string{"bot/place.go", "internal/app/eval.go", "internal/app/memory_look.go"}
+
+func TestMemoryIsReadFromPlacesOfTheDirectory(t *testing.T) {
+	t.Parallel()
+	made := regexp.MustCompile(`memory\.Place\{[^}]`)
+	for _, file := range goFiles(t) {
+		if strings.HasSuffix(file, "_test.go") || slices.Contains(placeMakers, file) {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if made.Match(text) {
+			t.Errorf("%s makes a place to read memory from: ask Directory.ReadingPlace for it", file)
+		}
+	}
+}
+
 func TestFilesAreShort(t *testing.T) {
 	t.Parallel()
 	for _, file := range goFiles(t) {

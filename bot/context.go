@@ -98,11 +98,10 @@ func (b *ContextBuilder) attached(ctx context.Context, t *Turn, e Event) (string
 			return "", err
 		}
 	}
-	kind, err := b.People.RequesterKind(ctx, e.Workspace, e.User, e.UserTeam)
+	p, err := b.People.ReadingPlace(ctx, e.Workspace, e.Channel, e.ChannelKind, e.User, e.UserTeam)
 	if err != nil {
-		return "", fmt.Errorf("look up requester %s: %w", e.User, err)
+		return "", err
 	}
-	p := memory.Place{Workspace: e.Workspace, Channel: e.Channel, ChannelKind: e.ChannelKind, Requester: e.User, RequesterKind: kind}
 	text, err := b.Memory.FileTexts(ctx, p, e.TS, fileText)
 	if err != nil || text == "" {
 		return "", err
@@ -135,18 +134,14 @@ func Plain(text, bot string) string {
 func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Label, error) {
 	var given label.Label
 	e := t.last()
-	if err := b.People.Freshen(ctx, t.Workspace); err != nil {
-		return "", given, err
-	}
 	agent, err := b.Agents.Get(ctx, t.Workspace)
 	if err != nil {
 		return "", given, fmt.Errorf("load agent: %w", err)
 	}
-	kind, err := b.People.RequesterKind(ctx, t.Workspace, e.User, e.UserTeam)
+	place, err := b.People.ReadingPlace(ctx, t.Workspace, t.Channel, e.ChannelKind, e.User, e.UserTeam)
 	if err != nil {
-		return "", given, fmt.Errorf("look up requester %s: %w", e.User, err)
+		return "", given, err
 	}
-	place := memory.Place{Workspace: t.Workspace, Channel: t.Channel, ChannelKind: e.ChannelKind, Requester: e.User, RequesterKind: kind}
 
 	var s strings.Builder
 	fmt.Fprintf(&s, "You are %s, a member of this Slack workspace with an account of your own. You are a colleague, not anyone's personal assistant.\n", agent.Name)
@@ -168,7 +163,7 @@ func (b *ContextBuilder) system(ctx context.Context, t *Turn) (string, label.Lab
 			zone = z
 		}
 	}
-	fmt.Fprintf(&s, "Now: %s. Asked by %s (<@%s>, %s) in %s.\n", b.Clock().In(zone).Format("Monday 2 January 2006 15:04 MST"), name, e.User, kind, b.where(ctx, t, e))
+	fmt.Fprintf(&s, "Now: %s. Asked by %s (<@%s>, %s) in %s.\n", b.Clock().In(zone).Format("Monday 2 January 2006 15:04 MST"), name, e.User, place.RequesterKind, b.where(ctx, t, e))
 	if e.Kind == KindDuty {
 		s.WriteString(runWords(e))
 	} else if err := b.aboutRun(ctx, &s, t); err != nil {

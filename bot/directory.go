@@ -54,7 +54,7 @@ type DirectoryOptions struct {
 	SavePerson  func(ctx context.Context, workspace string, p Person)
 	SaveChannel func(ctx context.Context, workspace string, c Channel)
 	// Open gives the channels whose texts are told everywhere as public ones, for
-	// Freshen; nil: there are none.
+	// ReadingPlace to look at; nil: there are none.
 	Open func(ctx context.Context, workspace string) ([]Opened, error)
 }
 
@@ -342,7 +342,6 @@ func (d *Directory) Forget(c Change) {
 	}
 	delete(d.known, "channels:"+c.Workspace)
 	if c.Channel != "" {
-		delete(d.known, membersKey(c.Workspace, c.Channel))
 		delete(d.known, "channel:"+c.Workspace+":"+c.Channel)
 	}
 	if c.Kind == "user_change" {

@@ -243,7 +243,7 @@ func (w *Watcher) Look(ctx context.Context, lease *task.Lease) (task.Result, err
 
 // look reads the thread and says what follows from it. before is the look before.
 func (w *Watcher) look(ctx context.Context, d scheduler.Duty, before time.Time) (looked, error) {
-	why, err := w.People.blind(ctx, d.Workspace, d.Trigger.Channel, d.Owner)
+	why, err := w.People.blind(ctx, d.Workspace, d.Trigger.Channel, d.Owner, watched)
 	if err != nil || why != "" {
 		return looked{gone: why}, err
 	}
@@ -284,11 +284,10 @@ func (w *Watcher) ask(ctx context.Context, d scheduler.Duty, last Said) (looked,
 	if err := w.Threads.Follow(ctx, t); err != nil {
 		return looked{}, err
 	}
-	kind, err := w.People.RequesterKind(ctx, d.Workspace, d.Owner, "")
+	place, err := w.People.ReadingPlace(ctx, d.Workspace, d.Trigger.Channel, d.ChannelKind, d.Owner, "")
 	if err != nil {
 		return looked{}, err
 	}
-	place := memory.Place{Workspace: d.Workspace, Channel: d.Trigger.Channel, ChannelKind: d.ChannelKind, Requester: d.Owner, RequesterKind: kind}
 	b, err := w.Memory.BriefThread(ctx, place, d.Trigger.Channel, d.Trigger.Thread)
 	if errors.Is(err, memory.ErrNotFound) {
 		return looked{gone: "I find nothing in the thread that it follows"}, nil

@@ -184,7 +184,10 @@ func (h *Handover) briefThread(ctx context.Context, o handoff.Handoff, channel, 
 	if err != nil {
 		return "", label.Label{}, false, err
 	}
-	p := memory.Place{Workspace: o.Workspace, Channel: channel, ChannelKind: kind, Requester: o.To, RequesterKind: KindMember}
+	p, err := h.People.ReadingPlace(ctx, o.Workspace, channel, kind, o.To, "")
+	if err != nil {
+		return "", label.Label{}, false, err
+	}
 	b, err := h.Memory.BriefThread(ctx, p, channel, ts)
 	if errors.Is(err, memory.ErrNotFound) {
 		return "Nothing of it is remembered: read it there.\n", label.Label{}, false, nil

@@ -96,7 +96,11 @@ func (h *Handover) threadName(ctx context.Context, workspace, viewer string, r h
 		return "", err
 	}
 	name := "thread in #" + c.Name + " of " + tsTime(ts).Format("2 January")
-	b, err := h.Memory.BriefThread(ctx, memory.Place{Workspace: workspace, Channel: channel, ChannelKind: c.Kind, Requester: viewer, RequesterKind: KindMember}, channel, ts)
+	p, err := h.People.ReadingPlace(ctx, workspace, channel, c.Kind, viewer, "")
+	if err != nil {
+		return "", err
+	}
+	b, err := h.Memory.BriefThread(ctx, p, channel, ts)
 	if errors.Is(err, memory.ErrNotFound) {
 		return name, nil
 	}

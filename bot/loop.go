@@ -321,14 +321,7 @@ func opaque(workspace, user string) string {
 // place says where the answer will appear and who asks, with what the
 // directory knows of both.
 func (l *Loop) place(ctx context.Context, t *Turn, e Event) (memory.Place, error) {
-	if err := l.People.Freshen(ctx, t.Workspace); err != nil {
-		return memory.Place{}, err
-	}
-	kind, err := l.People.RequesterKind(ctx, t.Workspace, e.User, e.UserTeam)
-	if err != nil {
-		return memory.Place{}, fmt.Errorf("look up requester %s: %w", e.User, err)
-	}
-	return memory.Place{Workspace: t.Workspace, Channel: t.Channel, ChannelKind: e.ChannelKind, Requester: e.User, RequesterKind: kind}, nil
+	return l.People.ReadingPlace(ctx, t.Workspace, t.Channel, e.ChannelKind, e.User, e.UserTeam)
 }
 
 // store adds one step in a transaction of its own.

@@ -122,7 +122,7 @@ func (l *Loop) mayRun(ctx context.Context, t *Turn) (hold, quiet string, err err
 	}
 	// What it reads is what its owner may know there: who has gone meanwhile has
 	// nothing read for them, also where nobody told us that they went.
-	hold, err = l.People.outOf(ctx, t.Workspace, t.Channel, t.duty.Owner)
+	hold, err = l.People.blind(ctx, t.Workspace, t.Channel, t.duty.Owner, "where it reports")
 	return hold, "", err
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"deskmate/memory"
 )
 
 const (
@@ -15,11 +17,11 @@ const (
 	mostUnlisted = 50
 )
 
-// Freshen has memory know which of its public channels are not public any more. Of
+// freshen has memory know which of its public channels are not public any more. Of
 // most changes Slack tells, but not of a channel that turns private, and not of what
-// happened while nobody listened. Whoever reads memory for somebody calls it before;
-// Slack is asked once in DirectoryOptions.TTL. The error is one that may pass.
-func (d *Directory) Freshen(ctx context.Context, workspace string) error {
+// happened while nobody listened. Slack is asked once in DirectoryOptions.TTL. The
+// error is one that may pass.
+func (d *Directory) freshen(ctx context.Context, workspace string) error {
 	if d.o.Open == nil {
 		return nil
 	}
@@ -65,43 +67,23 @@ func (d *Directory) Freshen(ctx context.Context, workspace string) error {
 	return nil
 }
 
+// ReadingPlace is where an answer appears and for whom, to read memory with: the one
+// way to such a place, so that nobody reads by what was public once. kind is that of
+// the channel; team is the requester's home as the event told it, "" for unknown. The
+// error is one that may pass.
+func (d *Directory) ReadingPlace(ctx context.Context, workspace, channel, kind, requester, team string) (memory.Place, error) {
+	if err := d.freshen(ctx, workspace); err != nil {
+		return memory.Place{}, err
+	}
+	who, err := d.RequesterKind(ctx, workspace, requester, team)
+	if err != nil {
+		return memory.Place{}, fmt.Errorf("look up requester %s: %w", requester, err)
+	}
+	return memory.Place{Workspace: workspace, Channel: channel, ChannelKind: kind, Requester: requester, RequesterKind: who}, nil
+}
+
 // Opened is a channel that memory takes for public since At.
 type Opened struct {
 	ID, Name string
 	At       time.Time
 }
-
-// outOf says why somebody, a full member, may not know what is said in a place, ""
-// if they may: it is open to all members, they are in it, or it is their direct
-// message. It is as old as DirectoryOptions.TTL at most; the error may pass.
-func (d *Directory) outOf(ctx context.Context, workspace, place, person string) (string, error) {
-	c, err := d.Channel(ctx, workspace, place)
-	switch {
-	case isRefusal(err):
-		return "I cannot see the place where it reports any more", nil
-	case err != nil:
-		return "", err
-	case c.Kind == ChannelPublic:
-		return "", nil
-	case c.Kind == ChannelDirect && c.With == person:
-		return "", nil
-	case c.Kind == ChannelDirect:
-		return "it reports in a direct message that its owner <@" + person + "> is not in", nil
-	}
-	in, err := cached(ctx, d, membersKey(workspace, place), func(ctx context.Context) ([]string, error) {
-		in, err := d.roster.members(ctx, place)
-		if err != nil && !isRefusal(err) {
-			return nil, fmt.Errorf("list who is in %s: %w", place, err)
-		}
-		return in, nil
-	})
-	if err != nil {
-		return "", err
-	}
-	if !slices.Contains(in, person) {
-		return "its owner <@" + person + "> is not in the channel where it reports", nil
-	}
-	return "", nil
-}
-
-func membersKey(workspace, channel string) string { return "members:" + workspace + ":" + channel }

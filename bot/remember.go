@@ -187,14 +187,10 @@ func (n Notes) Undo(ctx context.Context, p memory.Place, id, message, cause stri
 // Place is where and for whom a press in a channel counts, memory.ErrNotFound for
 // somebody who cannot see what was said there.
 func (n Notes) Place(ctx context.Context, workspace, channel, user, userTeam string) (memory.Place, error) {
-	if err := n.People.Freshen(ctx, workspace); err != nil {
+	place, err := n.People.ReadingPlace(ctx, workspace, channel, ChannelDirect, user, userTeam)
+	if err != nil {
 		return memory.Place{}, err
 	}
-	kind, err := n.People.RequesterKind(ctx, workspace, user, userTeam)
-	if err != nil {
-		return memory.Place{}, fmt.Errorf("look up %s: %w", user, err)
-	}
-	place := memory.Place{Workspace: workspace, Channel: channel, ChannelKind: ChannelDirect, Requester: user, RequesterKind: kind}
 	if !strings.HasPrefix(channel, "D") {
 		if place.ChannelKind, err = n.People.ChannelKind(ctx, workspace, channel); isRefusal(err) {
 			return memory.Place{}, memory.ErrNotFound
@@ -202,7 +198,7 @@ func (n Notes) Place(ctx context.Context, workspace, channel, user, userTeam str
 			return memory.Place{}, fmt.Errorf("look up channel %s: %w", channel, err)
 		}
 	}
-	if place.ChannelKind == ChannelPublic && kind == KindMember {
+	if place.ChannelKind == ChannelPublic && place.RequesterKind == KindMember {
 		return place, nil
 	}
 	in, err := n.People.IsIn(ctx, channel, user)

@@ -138,7 +138,7 @@ func (t watchTool) watchable(ctx context.Context, c Call, called string) (Channe
 	if err != nil {
 		return Channel{}, fmt.Errorf("look up channel: %w", err)
 	}
-	why, err := t.People.blind(ctx, c.Turn.Workspace, ch.ID, c.Event.User)
+	why, err := t.People.blind(ctx, c.Turn.Workspace, ch.ID, c.Event.User, watched)
 	if err != nil {
 		return Channel{}, err
 	}

@@ -102,7 +102,7 @@ func (w *Watcher) hits(ctx context.Context, e Event) ([]func(tx *migrations.Tx) 
 		if e.Mention {
 			continue
 		}
-		why, err := w.People.blind(ctx, d.Workspace, d.Trigger.Channel, d.Owner)
+		why, err := w.People.blind(ctx, d.Workspace, d.Trigger.Channel, d.Owner, watched)
 		if err != nil {
 			return nil, err
 		}
@@ -120,9 +120,14 @@ func (w *Watcher) hits(ctx context.Context, e Event) ([]func(tx *migrations.Tx) 
 	return all, nil
 }
 
-// blind says why somebody may not know what is said in a channel, "" if they may:
-// it is open to all members, or they are in it. The error is one that may pass.
-func (d *Directory) blind(ctx context.Context, workspace, channel, person string) (string, error) {
+// watched is what a watch calls the place that it is about.
+const watched = "that it watches"
+
+// blind says why somebody may not know what is said in a place, as Slack says now, ""
+// if they may: it is open to all members, they are in it, or it is their direct
+// message. which tells people what the place is to a duty of theirs, such as "that it
+// watches". The error is one that may pass.
+func (d *Directory) blind(ctx context.Context, workspace, place, person, which string) (string, error) {
 	kind, err := d.RequesterKind(ctx, workspace, person, "")
 	if err != nil {
 		return "", fmt.Errorf("look up %s: %w", person, err)
@@ -130,22 +135,25 @@ func (d *Directory) blind(ctx context.Context, workspace, channel, person string
 	if kind == KindOutsider || kind == KindBot {
 		return "its owner <@" + person + "> is no member of this workspace any more", nil
 	}
-	c, err := d.Channel(ctx, workspace, channel)
+	c, err := d.Channel(ctx, workspace, place)
 	if isRefusal(err) {
-		return "I cannot see the channel that it watches any more", nil
+		return "I cannot see the channel " + which + " any more", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	if c.Kind == ChannelPublic && kind == KindMember {
+	switch {
+	case c.Kind == ChannelPublic && kind == KindMember, c.Kind == ChannelDirect && c.With == person:
 		return "", nil
+	case c.Kind == ChannelDirect:
+		return "its owner <@" + person + "> is not in the direct message " + which, nil
 	}
-	in, err := d.IsIn(ctx, channel, person)
+	in, err := d.IsIn(ctx, place, person)
 	if err != nil && !isRefusal(err) {
-		return "", fmt.Errorf("look whether %s is in %s: %w", person, channel, err)
+		return "", fmt.Errorf("look whether %s is in %s: %w", person, place, err)
 	}
 	if !in {
-		return "its owner <@" + person + "> is not in the channel that it watches", nil
+		return "its owner <@" + person + "> is not in the channel " + which, nil
 	}
 	return "", nil
 }

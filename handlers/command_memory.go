@@ -52,9 +52,6 @@ func refusedByMemory(err error) error {
 }
 
 func (h *Commands) placeOf(ctx context.Context, a asking) (memory.Place, error) {
-	if err := h.People.Freshen(ctx, a.Workspace); err != nil {
-		return memory.Place{}, err
-	}
 	kind := bot.ChannelDirect
 	if !strings.HasPrefix(a.Channel, "D") {
 		var err error
@@ -62,7 +59,9 @@ func (h *Commands) placeOf(ctx context.Context, a asking) (memory.Place, error) 
 			return memory.Place{}, sorryf("I am not in this channel, so I know nothing of it. Invite me first.")
 		}
 	}
-	return memory.Place{Workspace: a.Workspace, Channel: a.Channel, ChannelKind: kind, Requester: a.User, RequesterKind: a.who.Kind}, nil
+	p, err := h.People.ReadingPlace(ctx, a.Workspace, a.Channel, kind, a.User, "")
+	p.RequesterKind = a.who.Kind // with what the delivery told of their home
+	return p, err
 }
 
 // known lists the notes that may be shown here, and the rules.

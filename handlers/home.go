@@ -70,6 +70,7 @@ type Visitor struct {
 	Direct    string                 // channel of their direct messages with the agent, "" for outsiders
 	Places    map[string]bot.Channel // that they are in, by id
 	Picked    string                 // channel whose notes they want to see, "" for none
+	reads     memory.Place           // their direct messages with the agent: where a Home is read; of an outsider nothing is
 }
 
 // IsIn reports whether the visitor is in a channel, or it is their direct message.
@@ -81,20 +82,12 @@ func (v Visitor) IsIn(channel string) bool {
 // Governs reports whether the visitor steers the agent.
 func (v Visitor) Governs() bool { return v.Kind == bot.KindMember && (v.Admin || v.Sponsor) }
 
-// place is where the visitor reads: their direct messages with the agent.
-func (v Visitor) place() memory.Place {
-	return memory.Place{Workspace: v.Workspace, Channel: v.Direct, ChannelKind: bot.ChannelDirect, Requester: v.ID, RequesterKind: v.Kind}
-}
-
 // visitor looks somebody up. team is their home as the delivery told it. Who is
 // deactivated or of another organisation is an outsider.
 func (h *Home) visitor(ctx context.Context, workspace, user, team string) (Visitor, error) {
 	v := Visitor{Workspace: workspace, Person: policy.Person{ID: user, Kind: bot.KindOutsider}}
 	var err error
 	if v.Agent, err = h.Agents.Get(ctx, workspace); err != nil {
-		return v, err
-	}
-	if err := h.People.Freshen(ctx, workspace); err != nil {
 		return v, err
 	}
 	s, err := h.People.Standing(ctx, workspace, user, nil)
@@ -109,6 +102,10 @@ func (h *Home) visitor(ctx context.Context, workspace, user, team string) (Visit
 	if v.Direct, err = h.People.Direct(ctx, workspace, user); err != nil {
 		return v, err
 	}
+	if v.reads, err = h.People.ReadingPlace(ctx, workspace, v.Direct, bot.ChannelDirect, user, team); err != nil {
+		return v, err
+	}
+	v.reads.RequesterKind = v.Kind // as Slack says now
 	v.Places, err = h.People.PlacesOf(ctx, user)
 	return v, err
 }

@@ -58,7 +58,7 @@ func (n homeNotes) show(ctx context.Context, v Visitor) ([]HomeItem, error) {
 			items = append(items, HomeItem{{Note: "No notes of " + bot.PlaceOf(v.Picked) + "."}})
 		}
 	}
-	notes, err := n.memory.Notes(ctx, v.place(), mostNotes)
+	notes, err := n.memory.Notes(ctx, v.reads, mostNotes)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (n homeNotes) show(ctx context.Context, v Visitor) ([]HomeItem, error) {
 // through is where a note is read: the visitor's direct messages, or a channel that
 // they are in.
 func (n homeNotes) through(v Visitor, channel string) memory.Place {
-	p := v.place()
+	p := v.reads
 	if channel != "" {
 		p.Channel, p.ChannelKind = channel, v.Places[channel].Kind
 	}
@@ -189,7 +189,7 @@ func (n homeNotes) correct(ctx context.Context, v Visitor, s bot.Submission) (st
 // own is the place that a note belongs to: only text that may go there goes into
 // it. For everyone are notes from public channels.
 func (n homeNotes) own(ctx context.Context, v Visitor, one memory.Note) memory.Place {
-	p := v.place()
+	p := v.reads
 	_, channel, scoped := strings.Cut(one.Scope, ":")
 	if !scoped {
 		channel = one.Channel

@@ -128,18 +128,11 @@ func (h *Shortcuts) place(ctx context.Context, workspace, channel, user, team st
 	case !them:
 		return memory.Place{}, sorryf("You are not in that channel: join it first.")
 	}
-	if err := h.People.Freshen(ctx, workspace); err != nil {
-		return memory.Place{}, err
-	}
 	kind, err := h.People.ChannelKind(ctx, workspace, channel)
 	if err != nil {
 		return memory.Place{}, err
 	}
-	who, err := h.People.RequesterKind(ctx, workspace, user, team)
-	if err != nil {
-		return memory.Place{}, fmt.Errorf("look up %s: %w", user, err)
-	}
-	return memory.Place{Workspace: workspace, Channel: channel, ChannelKind: kind, Requester: user, RequesterKind: who}, nil
+	return h.People.ReadingPlace(ctx, workspace, channel, kind, user, team)
 }
 
 // submit takes the form of a shortcut. Where the message is and who sent the form
