@@ -172,12 +172,11 @@ func (h *Commands) note(ctx context.Context, p memory.Place, word, id, text stri
 		}
 		return fmt.Sprintf("Forgotten for good: `%s`, with its history and %d messages that quoted it.", gone.ID, len(gone.Messages)), nil
 	case "correct":
-		n, err := h.Memory.Correct(ctx, p, id, text)
+		n, against, err := h.Memory.Correct(ctx, p, id, text)
 		if err != nil {
 			return "", err
 		}
-		against, err := againstWords(ctx, h.Memory, p, n.ID)
-		return fmt.Sprintf("Corrected: `%s` now says “%s”. What it said before is in `/deskmate memory history %s`.%s", n.ID, plainly(n.Text), n.ID, against), err
+		return fmt.Sprintf("Corrected: `%s` now says “%s”. What it said before is in `/deskmate memory history %s`.%s", n.ID, plainly(n.Text), n.ID, againstWords(against)), nil
 	}
 	n, all, err := h.Memory.History(ctx, p, id)
 	if err != nil {
@@ -306,11 +305,10 @@ func change(s *memory.Settings, word, value string) error {
 }
 
 // againstWords say which note speaks against a corrected one, and ask which holds;
-// "" where there is none.
-func againstWords(ctx context.Context, m *memory.Memory, p memory.Place, id string) (string, error) {
-	o, err := m.Against(ctx, p, id)
-	if err != nil || o == nil {
-		return "", err
+// "" for none.
+func againstWords(o *memory.Note) string {
+	if o == nil {
+		return ""
 	}
-	return fmt.Sprintf(" But `%s` says “%s”. Which one holds? Correct or forget the other: `/deskmate memory forget %s`.", o.ID, plainly(o.Text), o.ID), nil
+	return fmt.Sprintf(" But `%s` says “%s”. Which one holds? Correct or forget the other: `/deskmate memory forget %s`.", o.ID, plainly(o.Text), o.ID)
 }

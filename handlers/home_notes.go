@@ -171,19 +171,16 @@ func (n homeNotes) openCorrect(ctx context.Context, v Visitor, a bot.Action) (st
 }
 
 func (n homeNotes) correct(ctx context.Context, v Visitor, s bot.Submission) (string, map[string]string, error) {
-	against := ""
+	var against *memory.Note
 	one, _, err := n.changeable(ctx, v, s.Metadata)
 	if err == nil {
-		var now memory.Note
-		if now, err = n.memory.Correct(ctx, n.own(ctx, v, one), one.ID, s.Values["text"]); err == nil {
-			against, err = againstWords(ctx, n.memory, n.own(ctx, v, one), now.ID)
-		}
+		_, against, err = n.memory.Correct(ctx, n.own(ctx, v, one), one.ID, s.Values["text"])
 		err = refusedByMemory(err)
 	}
 	if text, ok := saidWrong(err); ok {
 		return "", map[string]string{"text": text}, nil
 	}
-	return "Corrected. What it said before is in its history." + against, nil, err
+	return "Corrected. What it said before is in its history." + againstWords(against), nil, err
 }
 
 // own is the place that a note belongs to: only text that may go there goes into

@@ -82,7 +82,7 @@ func TestForgottenIsGoneFromTheFile(t *testing.T) {
 				w.say(eng, ts, "U0AGENT", "Remembered as "+note.ID+": "+text)
 				w.chatter(r, 30)
 				if i%3 == 0 { // a history and a chain of superseded notes
-					if _, err := w.Correct(ctx, p, note.ID, text+", "+canary+" at all"); err != nil {
+					if _, _, err := w.Correct(ctx, p, note.ID, text+", "+canary+" at all"); err != nil {
 						t.Fatal(err)
 					}
 					w.chatter(r, 10)
@@ -266,7 +266,7 @@ func TestLedgerHoldsNoText(t *testing.T) {
 	p := in(eng, ChannelPublic, ada)
 	canary, text := canaryText(1)
 	n := w.remember(p, text)
-	if _, err := w.Correct(ctx, p, n.ID, text+" ever"); err != nil {
+	if _, _, err := w.Correct(ctx, p, n.ID, text+" ever"); err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(time.Minute)

@@ -256,9 +256,9 @@ func (m *Memory) insertEntry(tx *migrations.Tx, p Place, e Entry) (id string, er
 
 // CorrectAs is Correct for those who run the agent: any note, by its id. by names
 // the operator in the ledger.
-func (m *Memory) CorrectAs(ctx context.Context, workspace, id, text, by string) (Note, error) {
-	var note Note
-	err := m.db.Write(ctx, func(tx *migrations.Tx) error {
+func (m *Memory) CorrectAs(ctx context.Context, workspace, id, text, by string) (note Note, against []Rivals, err error) {
+	err = m.db.Write(ctx, func(tx *migrations.Tx) error {
+		against = nil
 		found, err := scanNotes(tx.Query(`SELECT `+noteColumns+` FROM notes n WHERE n.workspace = $1 AND n.id = $2 AND n.superseded_by = ''`, workspace, id))
 		if err != nil {
 			return err
@@ -275,11 +275,14 @@ func (m *Memory) CorrectAs(ctx context.Context, workspace, id, text, by string) 
 		if same, err := sameNote(tx, workspace, note.Scope, text); err == nil && same.ID != note.ID {
 			return fmt.Errorf("note %s says that already", same.ID)
 		}
-		note, err = m.rewrite(tx, Place{Workspace: workspace, Channel: note.Channel, Requester: by}, note, text)
+		if note, err = m.rewrite(tx, Place{Workspace: workspace, Channel: note.Channel, Requester: by}, note, text); err != nil {
+			return err
+		}
+		against, err = rivals(tx, workspace, []string{note.ID})
 		return err
 	})
 	if err != nil {
-		return Note{}, fmt.Errorf("correct note %s: %w", id, err)
+		return Note{}, nil, fmt.Errorf("correct note %s: %w", id, err)
 	}
-	return note, nil
+	return note, against, nil
 }

@@ -32,7 +32,7 @@ func TestExportComesBack(t *testing.T) {
 		w.remember(p, text)
 	}
 	n := w.remember(p, "the falcon flies on Monday")
-	if _, err := w.Correct(ctx, p, n.ID, "the falcon flies on Tuesday"); err != nil {
+	if _, _, err := w.Correct(ctx, p, n.ID, "the falcon flies on Tuesday"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.Supersede(ctx, p, n.ID, NewNote{Text: "the falcon is grounded", ExpiresAt: w.now.Add(time.Hour)}); err != nil {

@@ -380,10 +380,12 @@ func versionsOf(tx *migrations.Tx, n Note) ([]Version, error) {
 
 // Correct gives a note a new text; what it said before stays in its history.
 // When another note in the same scope says the new text already, that one takes
-// its place. Errors: ErrNotFound, ErrPlace, ErrEmpty, ErrTooLong.
-func (m *Memory) Correct(ctx context.Context, p Place, id, text string) (Note, error) {
-	var note Note
-	err := m.db.Write(ctx, func(tx *migrations.Tx) error {
+// its place. against is the newest other note in reach that cannot hold together with
+// the new text, nil for none: which holds, people say. Errors: ErrNotFound, ErrPlace,
+// ErrEmpty, ErrTooLong.
+func (m *Memory) Correct(ctx context.Context, p Place, id, text string) (note Note, against *Note, err error) {
+	err = m.db.Write(ctx, func(tx *migrations.Tx) error {
+		against = nil
 		old, err := changeable(tx, p, id)
 		if err != nil {
 			return err
@@ -402,13 +404,16 @@ func (m *Memory) Correct(ctx context.Context, p Place, id, text string) (Note, e
 			note = old
 			return nil
 		}
-		note, err = m.rewrite(tx, p, old, text)
+		if note, err = m.rewrite(tx, p, old, text); err != nil {
+			return err
+		}
+		against, err = rivalIn(tx, p, note.ID, text)
 		return err
 	})
 	if err != nil {
-		return Note{}, fmt.Errorf("correct note: %w", err)
+		return Note{}, nil, fmt.Errorf("correct note: %w", err)
 	}
-	return note, nil
+	return note, against, nil
 }
 
 // changeable gives the note id if text said in p may go into it.

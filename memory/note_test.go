@@ -110,7 +110,7 @@ func TestCorrectKeepsHistory(t *testing.T) {
 	p := in(eng, ChannelPublic, ada)
 	n := w.remember(p, "The freeze starts on Thursday")
 	w.now = day0.Add(time.Hour)
-	got, err := w.Correct(ctx, by(p, ben, KindMember), n.ID, "The freeze starts on Friday")
+	got, _, err := w.Correct(ctx, by(p, ben, KindMember), n.ID, "The freeze starts on Friday")
 	if err != nil || got.ID != n.ID || got.Version != 2 || got.Author != ben {
 		t.Fatalf("got %+v, %v; want version 2 of %s by Ben", got, err, n.ID)
 	}
@@ -125,12 +125,12 @@ func TestCorrectKeepsHistory(t *testing.T) {
 	if got := w.found(p, "Friday"); len(got) != 1 {
 		t.Errorf("search for the new text: got %q, want one note", got)
 	}
-	same, err := w.Correct(ctx, p, n.ID, "The freeze starts on Friday")
+	same, _, err := w.Correct(ctx, p, n.ID, "The freeze starts on Friday")
 	if err != nil || same.Version != 2 {
 		t.Errorf("corrected to what it says: got %+v, %v; want version 2 as it was", same, err)
 	}
 	other := w.remember(p, "The freeze starts on Monday")
-	merged, err := w.Correct(ctx, p, n.ID, "the freeze starts on monday")
+	merged, _, err := w.Correct(ctx, p, n.ID, "the freeze starts on monday")
 	if err != nil || merged.ID != other.ID {
 		t.Errorf("corrected to what another note says: got %+v, %v; want note %s", merged, err, other.ID)
 	}
@@ -182,7 +182,7 @@ func TestPrivateTextDoesNotEnterNotesThatOthersSee(t *testing.T) {
 		"a direct message":  in(adaDM, ChannelDirect, ada),
 		"a group message":   in("G0GROUP", ChannelGroup, ada),
 	} {
-		_, err := w.Correct(ctx, p, n.ID, "what was said in private")
+		_, _, err := w.Correct(ctx, p, n.ID, "what was said in private")
 		if !errors.Is(err, ErrPlace) {
 			t.Errorf("correct from %s: got %v, want ErrPlace", name, err)
 		}
@@ -191,10 +191,10 @@ func TestPrivateTextDoesNotEnterNotesThatOthersSee(t *testing.T) {
 			t.Errorf("supersede from %s: got %v, want ErrPlace", name, err)
 		}
 	}
-	if _, err := w.Correct(ctx, in(general, ChannelPublic, ben), n.ID, "The freeze starts on Friday"); err != nil {
+	if _, _, err := w.Correct(ctx, in(general, ChannelPublic, ben), n.ID, "The freeze starts on Friday"); err != nil {
 		t.Errorf("correct from another public channel: %v", err)
 	}
-	_, err := w.Correct(ctx, by(in(general, ChannelPublic, ""), gil, KindGuest), n.ID, "The freeze is off")
+	_, _, err := w.Correct(ctx, by(in(general, ChannelPublic, ""), gil, KindGuest), n.ID, "The freeze is off")
 	wantErr(t, err, ErrNotFound)
 }
 
@@ -209,7 +209,7 @@ func TestListAndMarkdown(t *testing.T) {
 	}
 	w.remember(in(leads, ChannelPrivate, ben), "The merger is called Falcon")
 	w.now = day0.Add(time.Minute)
-	if _, err := w.Correct(ctx, p, n.ID, "The freeze starts on Friday"); err != nil {
+	if _, _, err := w.Correct(ctx, p, n.ID, "The freeze starts on Friday"); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

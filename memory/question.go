@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"deskmate/identity/ledger"
@@ -92,18 +91,7 @@ func otherwise(tx *migrations.Tx, p Place, scope, text string) (*Note, error) {
 	if _, err := sameNote(tx, p.Workspace, scope, text); !errors.Is(err, ErrNotFound) {
 		return nil, err
 	}
-	fits, err := notesWith(tx, p, parse(text).all())
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(fits, func(a, b fit) int { return int(b.note.seq - a.note.seq) })
-	for _, f := range fits {
-		if contradicts(f.note.Text, text) {
-			old := f.note
-			return &old, withhold(tx, p, &old)
-		}
-	}
-	return nil, nil
+	return rivalIn(tx, p, "", text)
 }
 
 func (m *Memory) ask(tx *migrations.Tx, p Place, scope string, n NewNote, old Note) (*Question, error) {

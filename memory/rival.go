@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"context"
 	"fmt"
 
 	"deskmate/migrations"
@@ -14,39 +13,30 @@ type Rivals struct {
 	Text  string `json:"text"`  // what that one says
 }
 
-// Against gives the newest other note in reach of p that cannot hold together with
-// note id; nil where there is none. Errors: ErrNotFound.
-func (m *Memory) Against(ctx context.Context, p Place, id string) (*Note, error) {
-	var found *Note
-	err := m.db.Read(ctx, func(tx *migrations.Tx) error {
-		n, err := noteIn(tx, p, id)
-		if err != nil {
-			return err
-		}
-		fits, err := notesWith(tx, p, parse(n.Text).all())
-		if err != nil {
-			return err
-		}
-		var all []Note
-		for _, f := range fits {
-			all = append(all, f.note)
-		}
-		if found = rivalOf(n, all); found != nil {
-			return withhold(tx, p, found)
-		}
-		return nil
-	})
+// rivalIn gives the newest note in reach, other than note id, that cannot hold together
+// with text; nil where there is none.
+func rivalIn(tx *migrations.Tx, p Place, id, text string) (*Note, error) {
+	fits, err := notesWith(tx, p, parse(text).all())
 	if err != nil {
-		return nil, fmt.Errorf("look for what contradicts note %s: %w", id, err)
+		return nil, err
 	}
-	return found, nil
+	var all []Note
+	for _, f := range fits {
+		all = append(all, f.note)
+	}
+	found := rivalOf(id, text, all)
+	if found == nil {
+		return nil, nil
+	}
+	return found, withhold(tx, p, found)
 }
 
-// rivalOf gives the newest of all that cannot hold together with n.
-func rivalOf(n Note, all []Note) *Note {
+// rivalOf gives the newest of all, other than note id, that cannot hold together with
+// text.
+func rivalOf(id, text string, all []Note) *Note {
 	var found *Note
 	for _, o := range all {
-		if o.ID != n.ID && (found == nil || o.seq > found.seq) && contradicts(o.Text, n.Text) {
+		if o.ID != id && (found == nil || o.seq > found.seq) && contradicts(o.Text, text) {
 			found = &o
 		}
 	}
@@ -76,7 +66,7 @@ func rivals(tx *migrations.Tx, workspace string, ids []string) ([]Rivals, error)
 			}
 			all = append(all, some...)
 		}
-		if o := rivalOf(n, all); o != nil && !told[o.ID+" "+n.ID] {
+		if o := rivalOf(n.ID, n.Text, all); o != nil && !told[o.ID+" "+n.ID] {
 			told[n.ID+" "+o.ID] = true
 			found = append(found, Rivals{Note: n.ID, Other: o.ID, Text: o.Text})
 		}

@@ -66,10 +66,7 @@ func (c *memoryImport) Run(r *run) error {
 			would = " (nothing was changed)"
 		}
 		_, err = fmt.Fprintf(r.Out, "%d new, %d corrected, %d unchanged%s\n", did.New, did.Corrected, did.Unchanged, would)
-		for _, a := range did.Against {
-			fmt.Fprintf(r.Out, "note %s does not go together with %s: “%s”. Correct or forget one of them, or mark it superseded_by the other.\n", a.Note, a.Other, a.Text)
-		}
-		return err
+		return errors.Join(err, printRivals(r, did.Against))
 	})
 }
 
@@ -91,14 +88,25 @@ func (c *memoryCorrect) Run(r *run) error {
 		if err != nil {
 			return err
 		}
-		n, err := s.Memory.CorrectAs(r, workspace, c.ID, strings.Join(c.Text, " "), human(r.Getenv))
+		n, against, err := s.Memory.CorrectAs(r, workspace, c.ID, strings.Join(c.Text, " "), human(r.Getenv))
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			return printJSON(r.Out, n)
+			return printJSON(r.Out, struct {
+				memory.Note
+				Against []memory.Rivals `json:"against,omitempty"`
+			}{n, against})
 		}
-		_, err = fmt.Fprintf(r.Out, "%s is corrected; version %d.\n", n.ID, n.Version)
-		return err
+		fmt.Fprintf(r.Out, "%s is corrected; version %d.\n", n.ID, n.Version)
+		return printRivals(r, against)
 	})
+}
+
+func printRivals(r *run, all []memory.Rivals) (err error) {
+	for _, a := range all {
+		_, wrong := fmt.Fprintf(r.Out, "note %s does not go together with %s: “%s”. Correct or forget one of them, or mark it superseded_by the other.\n", a.Note, a.Other, a.Text)
+		err = errors.Join(err, wrong)
+	}
+	return err
 }
