@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"identity":            {"identity/label", "identity/budget", "migrations", "identity/vault", "identity/policy", "identity/monitor", "identity/ledger", "scheduler/task"},
 	"memory":              {"identity/label", "migrations", "identity/ledger", "scheduler/task"}, // a note carries the label of the turn that made it
 	"scheduler":           {"migrations", "identity/label", "identity/ledger", "scheduler/task"},
+	"scheduler/phrases":   {},
 	"scheduler/handoff":   {"migrations", "identity/label", "identity/ledger", "scheduler", "scheduler/task"},
 	"connection/auth":     {},
 	"connection/web":      {},
@@ -49,7 +50,7 @@ var arrows = map[string][]string{
 }
 
 // testArrows may be imported by any test: the emulators are what tests stand on.
-var testArrows = []string{"identity/label", "internal/slacksim", "internal/modelsim", "internal/tracker", "migrations", "migrations/migrated", "identity/ledger", "identity/policy", "identity/vault", "identity", "memory", "scheduler", "scheduler/task"}
+var testArrows = []string{"identity/label", "internal/slacksim", "internal/modelsim", "internal/tracker", "migrations", "migrations/migrated", "identity/ledger", "identity/policy", "identity/vault", "identity", "memory", "scheduler", "scheduler/phrases", "scheduler/task"}
 
 // keepers are libraries that only some files may import.
 var keepers = map[string]func(file string) bool{

@@ -4,46 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"deskmate/scheduler"
+	"deskmate/scheduler/phrases"
 )
-
-// timeSaid is one of the scheduler's table of sentences.
-type timeSaid struct{ Say, Asks, Refuses string }
-
-// timeTable are those of the scheduler's own table, or some, where that is not
-// there.
-func timeTable(t *testing.T) []timeSaid {
-	t.Helper()
-	text, err := os.ReadFile("../scheduler/testdata/phrases.json")
-	if errors.Is(err, fs.ErrNotExist) {
-		return []timeSaid{
-			{Say: "every weekday at 9:30 post the stand-up"}, {Say: "every Monday and Thursday at 14:00 review the board"}, {Say: "on Mondays at 9 post the plan"},
-			{Say: "every 15 minutes check the queue"}, {Say: "on the 1st of every month at 10:00 send the invoice"}, {Say: "post stand-up every weekday at 9:30"},
-			{Say: "remind us every Friday at 16:00 to fill in timesheets"}, {Say: "in 20 minutes check the oven"}, {Say: "tomorrow at 9 call the bank"},
-			{Say: "every Monday post the plan", Asks: "At what time?"}, {Say: "every 10 seconds check", Refuses: "a minute"},
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Groups []struct{ Sentences []timeSaid }
-	}
-	if err := json.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	var all []timeSaid
-	for _, g := range file.Groups {
-		all = append(all, g.Sentences...)
-	}
-	return all
-}
 
 // A model hands the person's words to the scheduler, and so do the rules: what
 // becomes of them is the same. Where a sentence is no clear request (its first word
@@ -53,7 +20,7 @@ func TestRulesAndModelMeanTheSameTimes(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	const tz = "Europe/Berlin"
-	all, same, puzzled, asked := timeTable(t), 0, 0, 0
+	all, same, puzzled, asked := phrases.All(t), 0, 0, 0
 	for _, s := range all {
 		var byModel, byRules scheduler.Duty
 		modelErr := DutyWords{When: s.Say, What: "do it"}.Say(&byModel, now, tz)
@@ -79,7 +46,7 @@ func TestRulesAndModelMeanTheSameTimes(t *testing.T) {
 			t.Errorf("%q: with a model %v, with the rules %v (%s)", s.Say, modelErr, rulesErr, r.Calls[0].Args)
 		case modelErr != nil:
 			asked++
-			if want := s.Asks + s.Refuses; !strings.Contains(rulesErr.Error(), want) && !strings.Contains(modelErr.Error(), want) {
+			if want := s.Problem(); !strings.Contains(rulesErr.Error(), want) && !strings.Contains(modelErr.Error(), want) {
 				t.Logf("%q is answered with %v", s.Say, rulesErr)
 			}
 		case byModel.Schedule != byRules.Schedule:

@@ -1,106 +1,28 @@
 package scheduler
 
 import (
-	"encoding/json"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"deskmate/scheduler/phrases"
 )
 
-// sentence is a line of testdata/phrases.json: what somebody says, and what it
-// becomes, or what is asked back, or why it is refused. Expectations are written
-// by hand; the next five times come from a program of its own.
-type sentence struct {
-	Say     string    `json:"say"`
-	Now     time.Time `json:"now"`  // zero: that of the table
-	Zone    string    `json:"zone"` // of the person; "": that of the table
-	Asks    string    `json:"asks"`
-	Refuses string    `json:"refuses"`
-
-	Cron  string      `json:"cron"`
-	TZ    string      `json:"tz"`
-	At    time.Time   `json:"at"`
-	Every int         `json:"every"`
-	Unit  string      `json:"unit"`
-	From  string      `json:"from"`  // an instant, or a day, from its beginning
-	Until string      `json:"until"` // an instant, or a day, to its end
-	Rest  string      `json:"rest"`
-	Next  []time.Time `json:"next"`
-}
-
-func tableOf(t *testing.T) (all []sentence) {
-	t.Helper()
-	raw, err := os.ReadFile("testdata/phrases.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table struct {
-		Now    time.Time `json:"now"`
-		Zone   string    `json:"zone"`
-		Groups []struct {
-			Group     string     `json:"group"`
-			Sentences []sentence `json:"sentences"`
-		} `json:"groups"`
-	}
-	if err := json.Unmarshal(raw, &table); err != nil {
-		t.Fatal(err)
-	}
-	for _, g := range table.Groups {
-		for _, c := range g.Sentences {
-			if c.Now.IsZero() {
-				c.Now = table.Now
-			}
-			if c.Zone == "" {
-				c.Zone = table.Zone
-			}
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-// limit is the instant of a bound of the table.
-func (c sentence) limit(t *testing.T, text string, end bool) time.Time {
-	t.Helper()
-	if text == "" {
-		return time.Time{}
-	}
-	if strings.Contains(text, "T") {
-		at, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return at.UTC()
-	}
-	loc, err := time.LoadLocation(c.TZ)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, err := time.ParseInLocation(time.DateOnly, text, loc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if end {
-		at = at.AddDate(0, 0, 1).Add(-time.Second)
-	}
-	return at.UTC()
-}
-
-func (c sentence) want(t *testing.T) Schedule {
-	return Schedule{Cron: c.Cron, TZ: c.TZ, At: c.At, Every: c.Every, Unit: c.Unit, From: c.limit(t, c.From, false), Until: c.limit(t, c.Until, true)}
+// wanted is the schedule that a sentence of the table becomes.
+func wanted(c phrases.Sentence) Schedule {
+	return Schedule{Cron: c.Cron, TZ: c.TZ, At: c.At, Every: c.Every, Unit: c.Unit, From: c.From, Until: c.Until}
 }
 
 func TestTableOfSentences(t *testing.T) {
 	t.Parallel()
-	all := tableOf(t)
+	all := phrases.All(t)
 	if len(all) < 120 {
 		t.Errorf("the table has %d sentences, want at least 120", len(all))
 	}
 	for _, c := range all {
 		s, rest, err := ParsePhrase(c.Say, c.Now, c.Zone)
-		if problem := c.Asks + c.Refuses; problem != "" {
+		if problem := c.Problem(); problem != "" {
 			if err == nil || !strings.Contains(err.Error(), problem) {
 				t.Errorf("%q: %+v, %v; want %q", c.Say, s, err, problem)
 			}
@@ -110,7 +32,7 @@ func TestTableOfSentences(t *testing.T) {
 			t.Errorf("%q: %v", c.Say, err)
 			continue
 		}
-		want := c.want(t)
+		want := wanted(c)
 		if s.Cron != want.Cron || s.TZ != want.TZ || !s.At.Equal(want.At) || s.Every != want.Every || s.Unit != want.Unit || !s.From.Equal(want.From) || !s.Until.Equal(want.Until) || rest != c.Rest {
 			t.Errorf("%q:\n got %+v, rest %q\nwant %+v, rest %q", c.Say, s, rest, want, c.Rest)
 		}
@@ -128,11 +50,11 @@ func TestTimesOfTheTableAreWalked(t *testing.T) {
 		zone string
 		far  bool
 	}
-	walks := map[walk][]sentence{}
-	for _, c := range tableOf(t) {
+	walks := map[walk][]phrases.Sentence{}
+	for _, c := range phrases.All(t) {
 		every, interval := strings.CutPrefix(c.Cron, "@every ")
 		switch {
-		case c.Asks+c.Refuses != "":
+		case c.Problem() != "":
 		case c.Cron == "":
 			if len(c.Next) != 1 || !c.Next[0].Equal(c.At) {
 				t.Errorf("%q is due at %v, want once at %v", c.Say, c.Next, c.At)
@@ -140,8 +62,8 @@ func TestTimesOfTheTableAreWalked(t *testing.T) {
 		case interval:
 			step, err := time.ParseDuration(every)
 			first := c.Now.Add(step)
-			if c.From != "" {
-				first = c.limit(t, c.From, false)
+			if !c.From.IsZero() {
+				first = c.From
 			}
 			for i, at := range c.Next {
 				if err != nil || !at.Equal(first.Add(time.Duration(i)*step)) {
@@ -164,7 +86,7 @@ func TestTimesOfTheTableAreWalked(t *testing.T) {
 			var schedules []Schedule
 			end := key.now
 			for _, c := range all {
-				schedules = append(schedules, c.want(t))
+				schedules = append(schedules, wanted(c))
 				end = latest(end, c.Next[len(c.Next)-1])
 			}
 			for i, due := range wallWalk(schedules, loc, key.now.Add(time.Minute), end.Add(time.Minute)) {
@@ -179,11 +101,11 @@ func TestTimesOfTheTableAreWalked(t *testing.T) {
 // What is said back, of a schedule that was understood, is understood the same.
 func TestWordsOfAScheduleAreUnderstood(t *testing.T) {
 	t.Parallel()
-	for _, c := range tableOf(t) {
+	for _, c := range phrases.All(t) {
 		if c.Cron == "" {
 			continue
 		}
-		s := c.want(t)
+		s := wanted(c)
 		words := s.Describe()
 		if strings.Contains(words, "cron expression") {
 			t.Errorf("%q is described as %q", c.Say, words)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"deskmate/scheduler/phrases"
 )
 
 func TestParsePhrase(t *testing.T) {
@@ -254,8 +256,8 @@ func TestExamplesOfQuestionsAreUnderstood(t *testing.T) {
 	texts := []string{"every Monday", "every two weeks", "every hour until noon", "on the 31st of every month at 9", "every few minutes", "twice a day",
 		"every month", "every year", "next week", "next month", "on 3/4", "tomorrow", "at 9", "in 1.5 hours", "tomorrow at 9 and at 10", "every 5 seconds",
 		"tomorrow evening at 9am", "every 29 February at 9:00", "every day at 9 UTC+2", "nothing"}
-	for _, c := range tableOf(t) {
-		if c.Asks+c.Refuses != "" {
+	for _, c := range phrases.All(t) {
+		if c.Problem() != "" {
 			texts = append(texts, c.Say)
 		}
 	}

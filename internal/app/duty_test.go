@@ -46,27 +46,9 @@ func (d *desk) dutiesOf(all []string) map[string]scheduler.Duty {
 		case <-tick.C:
 		}
 	}
-	rows, err := d.app.DB.Query(ctx, `SELECT t.thread_ts, d.id FROM duties d JOIN turns t ON d.request LIKE 'turn:' || t.id || ':%'`)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer rows.Close()
-	ids := map[string]string{}
-	for rows.Next() {
-		var thread, id string
-		if err := rows.Scan(&thread, &id); err != nil {
-			d.t.Fatal(err)
-		}
-		ids[by[thread]] = id
-	}
-	if err := rows.Err(); err != nil {
-		d.t.Fatal(err)
-	}
 	made := map[string]scheduler.Duty{}
-	for s, id := range ids {
-		if made[s], err = d.app.Duties.Get(ctx, id); err != nil {
-			d.t.Fatal(err)
-		}
+	for thread, duty := range d.dutiesByThread() {
+		made[by[thread]] = duty
 	}
 	return made
 }

@@ -2,9 +2,7 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,58 +13,18 @@ import (
 	"deskmate/internal/modelsim"
 	"deskmate/internal/slacksim"
 	"deskmate/scheduler"
+	"deskmate/scheduler/phrases"
 )
-
-// phrase is a sentence of scheduler/testdata/phrases.json with what it becomes.
-type phrase struct {
-	Say     string      `json:"say"`
-	Now     time.Time   `json:"now"`
-	Zone    string      `json:"zone"`
-	Asks    string      `json:"asks"`
-	Refuses string      `json:"refuses"`
-	Cron    string      `json:"cron"`
-	TZ      string      `json:"tz"`
-	At      time.Time   `json:"at"`
-	Every   int         `json:"every"`
-	Unit    string      `json:"unit"`
-	Rest    string      `json:"rest"`
-	Next    []time.Time `json:"next"`
-}
 
 // together is how many sentences one agent hears at most: of more than 120 writes in
 // five minutes the monitor thinks that something is wrong.
 const together = 50
 
-// phrases are the sentences of the table, in groups that are said at one instant.
-func phrases(t *testing.T) (groups [][]phrase) {
+// sentenceGroups are the sentences of the table, in groups that are said at one instant.
+func sentenceGroups(t *testing.T) (groups [][]phrases.Sentence) {
 	t.Helper()
-	raw, err := os.ReadFile("../../scheduler/testdata/phrases.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table struct {
-		Now    time.Time `json:"now"`
-		Zone   string    `json:"zone"`
-		Groups []struct {
-			Sentences []phrase `json:"sentences"`
-		} `json:"groups"`
-	}
-	if err := json.Unmarshal(raw, &table); err != nil {
-		t.Fatal(err)
-	}
-	var all []phrase
-	for _, g := range table.Groups {
-		for _, c := range g.Sentences {
-			if c.Now.IsZero() {
-				c.Now = table.Now
-			}
-			if c.Zone == "" {
-				c.Zone = table.Zone
-			}
-			all = append(all, c)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b phrase) int { return a.Now.Compare(b.Now) })
+	all := phrases.All(t)
+	slices.SortStableFunc(all, func(a, b phrases.Sentence) int { return a.Now.Compare(b.Now) })
 	for len(all) > 0 {
 		n := 1
 		for n < min(len(all), together) && all[n].Now.Equal(all[0].Now) {
@@ -82,7 +40,7 @@ func phrases(t *testing.T) (groups [][]phrase) {
 const phraseChannels = 16
 
 // phraseWorkspace has a person for each zone, and the channels, with all of them.
-func phraseWorkspace(all []phrase) (seed *slacksim.Seed, people map[string]string) {
+func phraseWorkspace(all []phrases.Sentence) (seed *slacksim.Seed, people map[string]string) {
 	seed, people = slacksim.DefaultSeed(), map[string]string{}
 	members := []string{agent}
 	for _, c := range all {
@@ -100,13 +58,13 @@ func phraseWorkspace(all []phrase) (seed *slacksim.Seed, people map[string]strin
 
 // fills is a model that calls duty_create with what a model makes of a sentence: the
 // words of the time, and what is to be done.
-func fills(all []phrase) modelsim.Handler {
-	longest := slices.SortedFunc(slices.Values(all), func(a, b phrase) int { return len(b.Say) - len(a.Say) })
+func fills(all []phrases.Sentence) modelsim.Handler {
+	longest := slices.SortedFunc(slices.Values(all), func(a, b phrases.Sentence) int { return len(b.Say) - len(a.Say) })
 	return func(q modelsim.Request) modelsim.Reply {
 		if q.Last("").Role == "tool" {
 			return modelsim.Reply{Text: "The tool said: " + q.Last("").Content}
 		}
-		i := slices.IndexFunc(longest, func(c phrase) bool { return strings.HasSuffix(q.Last("user").Content, c.Say) })
+		i := slices.IndexFunc(longest, func(c phrases.Sentence) bool { return strings.HasSuffix(q.Last("user").Content, c.Say) })
 		if i < 0 {
 			return modelsim.Reply{Text: "I was asked " + q.Last("user").Content}
 		}
@@ -126,8 +84,8 @@ func fills(all []phrase) modelsim.Handler {
 // take as a request only what begins with a word such as post. A model needs none.
 var noRequest = regexp.MustCompile(`(?:pay|review|renew|look back|jump|count|be careful|leap|demo|have cake)$`)
 
-// toRules is the sentence as people say it to the rules.
-func (c phrase) toRules() phrase {
+// toRules is a sentence as people say it to the rules.
+func toRules(c phrases.Sentence) phrases.Sentence {
 	c.Say = noRequest.ReplaceAllString(c.Say, "post $0")
 	switch c.Say {
 	case "whenever you like":
@@ -143,7 +101,7 @@ func (c phrase) toRules() phrase {
 // at what is asked back or refused.
 func TestSentencesMakeDuties(t *testing.T) {
 	t.Parallel()
-	for i, all := range phrases(t) {
+	for i, all := range sentenceGroups(t) {
 		for name, change := range map[string]func(a *App){"model": nil, "rules": func(a *App) { a.loop.Model = bot.NewRules() }} {
 			t.Run(fmt.Sprint(name, " ", i), func(t *testing.T) {
 				t.Parallel()
@@ -153,13 +111,13 @@ func TestSentencesMakeDuties(t *testing.T) {
 	}
 }
 
-func sayPhrases(t *testing.T, now time.Time, all []phrase, change func(a *App)) {
+func sayPhrases(t *testing.T, now time.Time, all []phrases.Sentence, change func(a *App)) {
 	t.Helper()
 	ctx := context.Background()
 	if change != nil {
 		all = slices.Clone(all)
 		for i := range all {
-			all[i] = all[i].toRules()
+			all[i] = toRules(all[i])
 		}
 	}
 	clock := slacksim.NewClock()
@@ -199,7 +157,7 @@ func sayPhrases(t *testing.T, now time.Time, all []phrase, change func(a *App)) 
 	made := d.dutiesByThread()
 	for i, c := range all {
 		duty, is := made[threads[i]]
-		if problem := c.Asks + c.Refuses; problem != "" {
+		if problem := c.Problem(); problem != "" {
 			if is {
 				t.Errorf("%q made %+v, want it asked back or refused with %q", c.Say, duty.Schedule, problem)
 			}
@@ -207,7 +165,7 @@ func sayPhrases(t *testing.T, now time.Time, all []phrase, change func(a *App)) 
 			continue
 		}
 		s := duty.Schedule
-		if !is || s.Cron != c.Cron || s.TZ != c.TZ || !s.At.Equal(c.At) || s.Every != c.Every || s.Unit != c.Unit || !slices.EqualFunc(s.Times(now, 5), c.Next, time.Time.Equal) {
+		if !is || s.Cron != c.Cron || s.TZ != c.TZ || !s.At.Equal(c.At) || s.Every != c.Every || s.Unit != c.Unit || !s.From.Equal(c.From) || !s.Until.Equal(c.Until) || !slices.EqualFunc(s.Times(now, 5), c.Next, time.Time.Equal) {
 			t.Errorf("%q made %+v (%t), want %+v; the agent said %q", c.Say, s, is, c, d.said(threads[i]))
 			continue
 		}
@@ -233,7 +191,7 @@ func sayPhrases(t *testing.T, now time.Time, all []phrase, change func(a *App)) 
 func (d *desk) saysIn(sentence, thread, want string) {
 	d.t.Helper()
 	re := regexp.MustCompile(regexp.QuoteMeta(want))
-	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool { return m.User == agent && m.Thread == thread && re.MatchString(m.Text) }); err != nil {
 		d.t.Errorf("%q: the agent said %q, want %q", sentence, d.said(thread), want)
