@@ -12,7 +12,7 @@ import (
 // such messages of others than a search scores, and never from where it is hidden.
 func TestSearchFindsAPersonAmongTheCrowd(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes thousands of messages")
+		t.Skip("left out with -short: writes thousands of messages")
 	}
 	for name, theirs := range map[string]int{"who says little": 0, "who says more than is walked through for rare words": counted} {
 		t.Run(name, func(t *testing.T) {

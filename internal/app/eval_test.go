@@ -51,6 +51,9 @@ func TestRecallOnEvaluationData(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join("..", "..", "..", "shared", "bench", "recall")
 	if _, err := os.Stat(filepath.Join(dir, "corpus.jsonl")); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("the evaluation data of recall is missing beside the checkout: %v", err)
+		}
 		t.Skip("there is no evaluation data beside the checkout (shared/bench/recall): recall is not measured")
 	}
 	got, err := recallOf(context.Background(), t.TempDir(), filepath.Join(dir, "corpus.jsonl"), filepath.Join(dir, "queries.jsonl"), "")
