@@ -103,25 +103,43 @@ func (c DutyCards) Tell(tx *migrations.Tx, d scheduler.Duty, key, text string) e
 	return c.Outbox.Queue(tx, p)
 }
 
-// TellOwner owes the owner of a duty a sentence about it, by direct message.
-func (c DutyCards) TellOwner(tx *migrations.Tx, d scheduler.Duty, key, text string) error {
+// TellOwner owes the owner of a duty, by direct message, what somebody else did with
+// it: "paused", "changed". key is of what they did.
+func (c DutyCards) TellOwner(tx *migrations.Tx, d scheduler.Duty, by, did, key string) error {
+	if by == d.Owner || !personForm.MatchString(d.Owner) { // an operator's has nobody in Slack
+		return nil
+	}
+	line := DutyLine(d, tx.Now())
+	if d.State == scheduler.StateDeleted {
+		line = fmt.Sprintf("%s (`%s`), %s.", d.Title, d.ID, d.When)
+	}
 	p := c.post(d, shownCard{channel: d.Owner})
-	p.Key, p.Text, p.Tool = key, text, ToolReply
+	p.Key, p.Tool = "duty:"+d.ID+":"+did+":"+key, ToolReply
+	p.Text = fmt.Sprintf("<@%s> %s your duty: %s", by, did, line)
 	return c.Outbox.Queue(tx, p)
 }
 
-// Delete ends a duty, and owes the edits of its cards, in one transaction.
-func (c DutyCards) Delete(ctx context.Context, id, by string) (scheduler.Duty, error) {
-	var d scheduler.Duty
-	err := c.Duties.Write(ctx, func(tx *migrations.Tx) error {
-		var err error
+// Pause keeps a duty from running until a time, or with the zero time until it is
+// resumed; an owner who did not ask for it is told. key is of the request.
+func (c DutyCards) Pause(ctx context.Context, id, by string, until time.Time, key string) (d scheduler.Duty, err error) {
+	err = c.Duties.Write(ctx, func(tx *migrations.Tx) error {
+		if d, err = c.Duties.PauseTx(tx, id, by, until, ""); err != nil {
+			return err
+		}
+		return c.TellOwner(tx, d, by, "paused", key)
+	})
+	return d, err
+}
+
+// Delete ends a duty, and owes the edits of its cards, in one transaction; an owner
+// who did not ask for it is told.
+func (c DutyCards) Delete(ctx context.Context, id, by string) (d scheduler.Duty, err error) {
+	err = c.Duties.Write(ctx, func(tx *migrations.Tx) error {
 		if d, err = c.Duties.DeleteTx(tx, id, by, ""); err != nil {
 			return err
 		}
-		if by != d.Owner {
-			if err := c.TellOwner(tx, d, "duty:"+id+":deleted", fmt.Sprintf("<@%s> deleted your duty: %s (`%s`), %s.", by, d.Title, id, d.When)); err != nil {
-				return err
-			}
+		if err := c.TellOwner(tx, d, by, "deleted", ""); err != nil {
+			return err
 		}
 		return c.Redraw(tx, d)
 	})

@@ -58,7 +58,7 @@ func dutyTools(b Toolbox) []Tool {
 		{Name: "duty_resume", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "Let a paused duty run again. For its owner, the sponsor or an admin.",
 			Run: t.steer("Resumed", t.scheduler.Resume)},
 		{Name: "duty_delete", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "End a duty of this channel for good. For its owner, the sponsor or an admin.",
-			Run: t.steer("Deleted", t.delete)},
+			Run: t.steer("Deleted", t.cards.Delete)},
 		{Name: "duty_run", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "Run a duty of this channel once now, beside its schedule. For its owner, the sponsor or an admin.",
 			Run: t.run},
 		{Name: toolDutySkip, Class: identity.ClassWrite, Schema: object(which...), Description: "Leave out the next due time of a duty of this channel. For its owner, the sponsor or an admin.",
@@ -237,10 +237,10 @@ func (t dutyTool) change(ctx context.Context, c Call) (identity.Result, error) {
 		if d, err = t.scheduler.EditTx(tx, found.ID, c.Event.User, func(d *scheduler.Duty) error {
 			d.Become(tried)
 			return nil
-		}); err != nil || d.Owner == c.Event.User {
+		}); err != nil {
 			return err
 		}
-		return t.cards.TellOwner(tx, d, "duty:"+d.ID+":changed:"+c.Key, fmt.Sprintf("<@%s> changed your duty: %s", c.Event.User, DutyLine(d, tx.Now())))
+		return t.cards.TellOwner(tx, d, c.Event.User, "changed", c.Key)
 	})
 	if err != nil {
 		return identity.Result{}, badArgument("%s", err)
@@ -388,11 +388,6 @@ func (t dutyTool) steered(ctx context.Context, c Call, done, id string, change f
 	return text("%s: %s (%s), %s%s.", done, d.Title, d.ID, d.When, next)
 }
 
-// delete ends a duty, and has its cards say so.
-func (t dutyTool) delete(ctx context.Context, id, by string) (scheduler.Duty, error) {
-	return t.cards.Delete(ctx, id, by)
-}
-
 func (t dutyTool) pause(ctx context.Context, c Call) (identity.Result, error) {
 	var a struct{ Duty, Until string }
 	if err := c.decode(&a); err != nil {
@@ -412,14 +407,8 @@ func (t dutyTool) pause(ctx context.Context, c Call) (identity.Result, error) {
 			return identity.Result{}, badArgument("%s", err)
 		}
 	}
-	return t.steered(ctx, c, "Paused", d.ID, func(ctx context.Context, id, by string) (d scheduler.Duty, err error) {
-		err = t.scheduler.Write(ctx, func(tx *migrations.Tx) error {
-			if d, err = t.scheduler.PauseTx(tx, id, by, until, ""); err != nil || d.Owner == by {
-				return err
-			}
-			return t.cards.TellOwner(tx, d, "duty:"+id+":paused:"+c.Key, fmt.Sprintf("<@%s> paused your duty: %s", by, DutyLine(d, tx.Now())))
-		})
-		return d, err
+	return t.steered(ctx, c, "Paused", d.ID, func(ctx context.Context, id, by string) (scheduler.Duty, error) {
+		return t.cards.Pause(ctx, id, by, until, c.Key)
 	})
 }
 

@@ -70,7 +70,7 @@ func (h *Commands) dutySteer(ctx context.Context, a asking, word string, d sched
 				return "", sorryf("%s", err)
 			}
 		}
-		d, err = s.PauseUntil(ctx, d.ID, a.User, until, "")
+		d, err = h.Duties.Cards.Pause(ctx, d.ID, a.User, until, a.Key)
 	case "resume":
 		d, err = s.Resume(ctx, d.ID, a.User)
 	case "confirm":

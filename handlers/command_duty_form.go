@@ -315,9 +315,6 @@ func (h *Duties) changed(ctx context.Context, s bot.Submission, to scheduler.Dut
 		if err := h.Cards.Show(tx, d, "form:"+s.Key, bot.Post{Channel: s.User, ChannelKind: bot.ChannelDirect, Requester: s.User, Cause: s.Key, Label: d.Label}); err != nil {
 			return err
 		}
-		if s.User == d.Owner {
-			return nil
-		}
-		return h.Cards.TellOwner(tx, d, "duty:"+d.ID+":changed:"+s.Key, fmt.Sprintf("<@%s> changed your duty: %s", s.User, bot.DutyLine(d, tx.Now())))
+		return h.Cards.TellOwner(tx, d, s.User, "changed", s.Key)
 	})
 }

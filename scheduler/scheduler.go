@@ -224,13 +224,7 @@ func (s *Scheduler) Pause(ctx context.Context, id, by string) (Duty, error) {
 // PauseUntil keeps a duty from running until a time, or with the zero time until
 // it is resumed.
 func (s *Scheduler) PauseUntil(ctx context.Context, id, by string, until time.Time, why string) (Duty, error) {
-	var d Duty
-	err := s.db.Write(ctx, func(tx *migrations.Tx) error {
-		var err error
-		d, err = s.PauseTx(tx, id, by, until, why)
-		return err
-	})
-	return d, err
+	return s.change(ctx, id, by, "paused", func(tx *migrations.Tx, d *Duty) error { return pause(tx, d, until, why) })
 }
 
 // PauseTx is PauseUntil in a transaction of the caller's.
