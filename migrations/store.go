@@ -222,7 +222,7 @@ func writerDSN(path string) string {
 
 // readerCache is the page cache of each reader in KiB, filled as far as it is read:
 // a search looks at thousands of rows all over the file.
-const readerCache = 16000
+const readerCache = 64000
 
 // Readers are held to reading by query_only, not by mode=ro: a read-only open
 // of a WAL database fails where the -shm file has to be made first.
