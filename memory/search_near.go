@@ -14,7 +14,7 @@ import (
 // Bounds of what is looked for among what people who are named said, and around it.
 const (
 	nearRows   = 1500 // of each word, the newest
-	nearPlaces = 16   // channels; who writes in more of them is told by none
+	nearPlaces = 12   // channels; who writes in more of them is told by none
 	nearBest   = 120  // candidates
 )
 
