@@ -123,9 +123,8 @@ func TestConcurrentWritesShareCommits(t *testing.T) {
 	if got := after.Writes - before.Writes; got != writers+1 {
 		t.Errorf("writes: got %d, want %d", got, writers+1)
 	}
-	// A bound in time may cut a commit short on a slow machine, hence not exactly one.
-	if got := after.Commits - before.Commits; got > writers/10 {
-		t.Errorf("commits for %d writes that waited together: got %d, want a few", writers, got)
+	if got := after.Commits - before.Commits; got != 1 {
+		t.Errorf("commits for %d writes that waited together: got %d, want 1", writers, got)
 	}
 }
 

@@ -63,7 +63,8 @@ type writer struct {
 	queue  chan *request
 	ended  chan struct{}
 
-	changes                 int // statements since full was called
+	longest                 time.Duration // that a commit takes further functions in
+	changes                 int           // statements since full was called
 	writes, failed, commits atomic.Int64
 }
 
@@ -77,7 +78,7 @@ func newWriter(ctx context.Context, dsn string, now func() time.Time, full func(
 	if err != nil {
 		return nil, fmt.Errorf("open writer: %w", errors.Join(err, pool.Close()))
 	}
-	w := &writer{pool: pool, conn: conn, now: now, full: full,
+	w := &writer{pool: pool, conn: conn, now: now, full: full, longest: batchTime,
 		first: make(chan *request, queueLength), queue: make(chan *request, queueLength), ended: make(chan struct{})}
 	// A long read lets the log grow; this gives the space back afterwards.
 	if err := w.exec(fmt.Sprintf("PRAGMA journal_size_limit = %d; PRAGMA wal_autocheckpoint = %d", logKept, mostLog)); err != nil {
@@ -219,7 +220,7 @@ type batch struct {
 // do not go first one runs in any case, so that these can keep them waiting but not
 // from ever being run.
 func (b *batch) work(r *request) {
-	end := time.Now().Add(batchTime)
+	end := time.Now().Add(b.w.longest)
 	yielded := false
 	for ran := 0; r != nil; r = b.next(&yielded) {
 		b.take(r)

@@ -55,9 +55,14 @@ func TestWhatGoesFirstGoesBeforeWhatWaits(t *testing.T) {
 // In each commit one of the others has its turn, however many go first.
 func TestWhatGoesFirstStarvesNobody(t *testing.T) {
 	t.Parallel()
-	got := ordered(t, 2, 3*batchWrites)
-	if at := slices.Index(got, "behind"); at < 0 || at > batchWrites+1 {
-		t.Errorf("one that waited ran as number %d of %d, want it in one of the first commits", at, len(got))
+	got := ordered(t, 2, 4*batchWrites)
+	// The function that kept the writer busy had the turn of the first commit.
+	for commit := 2; commit <= 3; commit++ {
+		at := slices.Index(got, "behind")
+		if at < 0 || at >= (batchWrites+1)*commit { // one more each: the one that waited
+			t.Fatalf("one that waited ran as number %d, want it in commit %d of %d functions at most", at, commit, batchWrites)
+		}
+		got[at] = "told"
 	}
 }
 

@@ -234,16 +234,25 @@ func TestStopInTheThreadOfARun(t *testing.T) {
 	d.reply(d.ada, thread, "stop")
 	d.until(`SELECT COUNT(*) = 2 FROM runs WHERE state = 'stopped'`)
 	d.until(`SELECT COUNT(*) = 0 FROM outbox WHERE state = 'queued'`)
-	stopped := 0
+	stopped := map[string]bool{} // by their ts
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for len(stopped) < 2 { // what is posted is seen a little later
+		m, err := d.view.Wait(ctx, func(m slacksim.Seen) bool {
+			return m.User == agent && m.Thread == thread && strings.HasPrefix(m.Text, "Stopped.") && !stopped[m.TS]
+		})
+		if err != nil {
+			t.Fatalf("%d runs said that they stopped, want 2: %v; the agent said %q", len(stopped), err, d.said(thread))
+		}
+		stopped[m.TS] = true
+	}
 	for _, text := range d.said(thread) {
-		if strings.HasPrefix(text, "Stopped.") {
-			stopped++
-		} else if strings.Contains(text, "nothing to stop") {
+		if strings.Contains(text, "nothing to stop") {
 			t.Errorf("the agent said %q", text)
 		}
 	}
-	if stopped != 2 {
-		t.Errorf("%d runs said that they stopped, want 2: %q", stopped, d.said(thread))
+	if said := d.said(thread); len(said) != 3 {
+		t.Errorf("the agent said %q, want an answer and two stops", said)
 	}
 }
 
