@@ -155,12 +155,37 @@ func (d *desk) until(query string) {
 }
 
 func (d *desk) said(thread string) (all []string) {
+	d.caughtUp("thread_ts = $1", thread)
 	for _, m := range d.view.All() {
 		if m.User == agent && m.Thread == thread {
 			all = append(all, m.Text)
 		}
 	}
 	return all
+}
+
+// caughtUp gives the view time to show what has been sent: Slack answers the sender
+// before it tells those who watch. where is SQL about the outbox.
+func (d *desk) caughtUp(where string, args ...any) {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	rows, err := d.app.DB.Query(ctx, `SELECT ts FROM outbox WHERE state = 'sent' AND ts <> '' AND `+where, args...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var ts string
+		if err := rows.Scan(&ts); err != nil {
+			d.t.Fatal(err)
+		}
+		// One that does not come, such as of a place that is not seen, is for the caller to miss.
+		_, _ = d.view.Wait(ctx, func(m slacksim.Seen) bool { return m.TS == ts })
+	}
+	if err := rows.Err(); err != nil && ctx.Err() == nil {
+		d.t.Fatal(err)
+	}
 }
 
 func calls(name string, args any) modelsim.Reply {

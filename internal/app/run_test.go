@@ -60,6 +60,7 @@ func (d *desk) setOff(duty scheduler.Duty, cause string) {
 
 // roots are what the agent said outside threads in #eng.
 func (d *desk) roots() (all []slacksim.Seen) {
+	d.caughtUp("channel = $1 AND thread_ts = ''", eng)
 	for _, m := range d.view.All() {
 		if m.User == agent && m.Channel == eng && (m.Thread == "" || m.Thread == m.TS) {
 			all = append(all, m)
