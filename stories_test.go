@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a story waits for something to appear.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // stage is what one story plays on: an emulated workspace and its people. The
 // product runs as a process of its own and knows only addresses and tokens.

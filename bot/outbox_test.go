@@ -79,7 +79,7 @@ func (f *office) post(key, text string) Post {
 // empty waits until nothing is queued.
 func (f *office) empty() {
 	f.t.Helper()
-	within(f.t, 15*time.Second, "an empty outbox", nil, func() bool { return f.count(`SELECT COUNT(*) FROM outbox WHERE state = 'queued'`) == 0 })
+	within(f.t, time.Minute, "an empty outbox", nil, func() bool { return f.count(`SELECT COUNT(*) FROM outbox WHERE state = 'queued'`) == 0 })
 }
 
 // own gives the texts of the agent's messages in a channel, or thread, oldest first.
@@ -337,7 +337,7 @@ func TestRevokedTokenKeepsWhatIsOwed(t *testing.T) {
 	f.queue(f.post("a", "answer"))
 	f.run()
 	var dead *TokenError
-	within(t, 10*time.Second, "a refused token", nil, func() bool { return errors.As(f.out.Dead(), &dead) })
+	within(t, time.Minute, "a refused token", nil, func() bool { return errors.As(f.out.Dead(), &dead) })
 	if n := f.count(`SELECT COUNT(*) FROM outbox WHERE state = 'queued'`); n != 1 {
 		t.Errorf("%d posts are still owed, want 1", n)
 	}

@@ -34,7 +34,7 @@ func (r *rig) listen(o SocketOptions) *Socket {
 		}
 	})
 	r.t.Cleanup(func() { cancel(); run.Wait() })
-	within(r.t, 10*time.Second, "connections to Slack", nil, func() bool { return s.State().Connected == s.State().Wanted })
+	within(r.t, time.Minute, "connections to Slack", nil, func() bool { return s.State().Connected == s.State().Wanted })
 	return s
 }
 
@@ -56,9 +56,9 @@ func TestSocketStoresAMentionOnce(t *testing.T) {
 			ts := r.says("U0ADA", "C0GENERAL", r.mention("hello"))
 			r.says("U0BEN", "C0GENERAL", "nothing for anybody")
 			r.says("U0BEN", "C0GENERAL", "me too", ts)
-			within(t, 10*time.Second, "mention and reply in the inbox", nil, func() bool { return r.count(`SELECT COUNT(*) FROM inbox`) == 2 })
+			within(t, time.Minute, "mention and reply in the inbox", nil, func() bool { return r.count(`SELECT COUNT(*) FROM inbox`) == 2 })
 			// app_mention and message of the first, message of the other two.
-			within(t, 10*time.Second, "all deliveries", nil, func() bool {
+			within(t, time.Minute, "all deliveries", nil, func() bool {
 				c := s.State().Counts
 				return c.Stored+c.Known >= 4 && s.State().Connected == 2
 			})
@@ -90,9 +90,9 @@ func TestSocketAcknowledgesOnlyWhatIsStored(t *testing.T) {
 		return inbox.Accept(ctx, e)
 	}}})
 	r.says("U0ADA", "C0GENERAL", r.mention("hello"))
-	within(t, 10*time.Second, "a refusal", nil, func() bool { return s.State().Counts.Refused > 0 })
+	within(t, time.Minute, "a refusal", nil, func() bool { return s.State().Counts.Refused > 0 })
 	full.Store(false)
-	within(t, 10*time.Second, "the mention in the inbox", nil, func() bool { return r.count(`SELECT COUNT(*) FROM inbox`) == 1 })
+	within(t, time.Minute, "the mention in the inbox", nil, func() bool { return r.count(`SELECT COUNT(*) FROM inbox`) == 1 })
 }
 
 // What slack-go or we cannot understand is acknowledged as well, else Slack would
@@ -133,7 +133,7 @@ func TestSocketAcknowledgesWhatItDoesNotKnow(t *testing.T) {
 				t.Errorf("acknowledged: %q, want e1: %v, and last", acks, c.acked)
 			}
 			c.want.Stored++
-			within(t, 5*time.Second, "the counts", nil, func() bool { return s.State().Counts == c.want })
+			within(t, time.Minute, "the counts", nil, func() bool { return s.State().Counts == c.want })
 			cancel()
 			if err := <-ended; err != nil {
 				t.Error(err)
@@ -212,10 +212,10 @@ func TestSocketReconnectsAndTellsOfTheGap(t *testing.T) {
 		if since.IsZero() {
 			t.Error("the gap has no beginning")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no gap was told of")
 	}
-	within(t, 5*time.Second, "one reconnect", nil, func() bool { return s.State().Reconnects == 1 && s.State().Connected == 1 })
+	within(t, time.Minute, "one reconnect", nil, func() bool { return s.State().Reconnects == 1 && s.State().Connected == 1 })
 }
 
 func TestCatchup(t *testing.T) {

@@ -78,7 +78,7 @@ func (w *watched) notice(tx *migrations.Tx, _, key, text string) error {
 // work runs a key once under a lease of its own, as the runner does.
 func work(t testing.TB, db *migrations.DB, kind, key string, h task.Handler) (task.Result, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := db.Write(ctx, func(tx *migrations.Tx) error {
 		return task.Wake(tx, task.Waking{Workspace: ws, Kind: kind, Key: key})

@@ -215,7 +215,7 @@ func (p *pair) start(c *child) {
 // hear takes what a child says until it says the word; it may die of its fate before.
 func (p *pair) hear(c *child, word, point string) {
 	p.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	for {
 		select {

@@ -137,7 +137,7 @@ func (w *world) runner(owner string, db *migrations.DB, s *Scheduler) (settle fu
 	return func() {
 		w.t.Helper()
 		r.Look()
-		deadline := time.NewTimer(20 * time.Second)
+		deadline := time.NewTimer(time.Minute)
 		defer deadline.Stop()
 		tick := time.NewTicker(2 * time.Millisecond)
 		defer tick.Stop()

@@ -13,7 +13,7 @@ import (
 )
 
 // patience bounds a wait for something that is certain to come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // start runs a shell script in each sandbox that this machine has.
 func start(t *testing.T, s Spec, script string) *Process {

@@ -52,7 +52,7 @@ func onlyBy(t testing.TB, a *App, tool string, g policy.Grant) {
 // card waits for an approval card as somebody sees it.
 func (d *desk) card(w *slacksim.Watch, fits func(m slacksim.Seen) bool) slacksim.Seen {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	m, err := w.Wait(ctx, func(m slacksim.Seen) bool {
 		return m.User == agent && strings.Contains(m.Text, "Approval needed") && fits(m)
@@ -103,7 +103,7 @@ func (d *desk) posted() (n int) {
 // redrawn waits until the card in the thread says something.
 func (d *desk) redrawn(m slacksim.Seen, want string) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := d.view.Wait(ctx, func(now slacksim.Seen) bool {
 		return now.TS == m.TS && now.Channel == m.Channel && strings.Contains(now.Text, want)
@@ -114,7 +114,7 @@ func (d *desk) redrawn(m slacksim.Seen, want string) {
 
 func (d *desk) told(want string) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool { return m.User == agent && strings.Contains(m.Text, want) }); err != nil {
 		d.t.Fatalf("nobody said %q: %v", want, err)

@@ -127,7 +127,7 @@ func TestADutyThatNobodyConfirmsIsDeletedAndTold(t *testing.T) {
 
 func (d *desk) dutyCard(thread string) slacksim.Seen {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	m, err := d.view.Wait(ctx, func(m slacksim.Seen) bool {
 		return m.User == agent && m.Thread == thread && strings.Contains(m.Text, "Please confirm")

@@ -91,7 +91,7 @@ func newDeskAt(t testing.TB, clock *slacksim.Clock, now func() time.Time, seed *
 			t.Errorf("close workspace: %v", err)
 		}
 	})
-	deadline, end := context.WithTimeout(ctx, 15*time.Second)
+	deadline, end := context.WithTimeout(ctx, time.Minute)
 	defer end()
 	for len(d.app.Ready(deadline)) > 0 {
 		if deadline.Err() != nil {
@@ -127,7 +127,7 @@ func (d *desk) reply(p *slacksim.Person, thread, text string) {
 func (d *desk) answer(thread, pattern string) string {
 	d.t.Helper()
 	re := regexp.MustCompile("(?is)" + pattern)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	m, err := d.view.Wait(ctx, func(m slacksim.Seen) bool { return m.User == agent && m.Thread == thread && re.MatchString(m.Text) })
 	if err != nil {
@@ -139,7 +139,7 @@ func (d *desk) answer(thread, pattern string) string {
 // until waits for a query of the store to give true.
 func (d *desk) until(query string) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -168,7 +168,7 @@ func (d *desk) said(thread string) (all []string) {
 // before it tells those who watch. where is SQL about the outbox.
 func (d *desk) caughtUp(where string, args ...any) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	rows, err := d.app.DB.Query(ctx, `SELECT ts FROM outbox WHERE state = 'sent' AND ts <> '' AND `+where, args...)
 	if err != nil {

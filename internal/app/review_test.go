@@ -77,7 +77,7 @@ func (d *desk) one(query string) (text string) {
 // sees waits for a message of the agent's that somebody sees directly.
 func (d *desk) sees(w *slacksim.Watch, want string) slacksim.Seen {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	m, err := w.Wait(ctx, func(m slacksim.Seen) bool {
 		return m.User == agent && strings.HasPrefix(m.Channel, "D") && strings.Contains(m.Text, want)

@@ -72,7 +72,7 @@ func (d *desk) roots() (all []slacksim.Seen) {
 // reported are the roots once there is one: what is posted is seen a little later.
 func (d *desk) reported() []slacksim.Seen {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool {
 		return m.User == agent && m.Channel == eng && (m.Thread == "" || m.Thread == m.TS)
@@ -93,7 +93,7 @@ func TestRunsOfADayReportUnderOneRoot(t *testing.T) {
 		t.Fatalf("nothing to report was said: %v", got)
 	}
 	first, second := d.run(duty), d.run(duty)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, want := range []string{"two alerts", "three alerts"} { // what is posted is seen a little later
 		if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool { return m.Text == want }); err != nil {
@@ -236,7 +236,7 @@ func TestStopInTheThreadOfARun(t *testing.T) {
 	d.until(`SELECT COUNT(*) = 2 FROM runs WHERE state = 'stopped'`)
 	d.until(`SELECT COUNT(*) = 0 FROM outbox WHERE state = 'queued'`)
 	stopped := map[string]bool{} // by their ts
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for len(stopped) < 2 { // what is posted is seen a little later
 		m, err := d.view.Wait(ctx, func(m slacksim.Seen) bool {
@@ -290,7 +290,7 @@ func TestADutyThatFailsTooOftenIsPausedAndPeopleAsked(t *testing.T) {
 	duty := d.duty(func(n *scheduler.NewDuty) { n.Schedule.Cron, n.MostFails = "* * * * *", 1 })
 	d.clock.Advance(time.Minute)
 	d.app.Look()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	card, err := d.view.Wait(ctx, func(m slacksim.Seen) bool {
 		return m.User == agent && strings.Contains(m.Text, "I paused it, because it failed")
@@ -338,7 +338,7 @@ func TestFailuresOfASilentDutyAreToldToItsOwner(t *testing.T) {
 	if got := d.roots(); len(got) != 0 || r.State != scheduler.RunFailed {
 		t.Errorf("the run is %s; said in the channel: %+v", r.State, got)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool {
 		return m.User == agent && strings.HasPrefix(m.Channel, "D") && strings.Contains(m.Text, "could not reach my language model") && strings.Contains(m.Text, "The next time is")

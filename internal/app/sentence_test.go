@@ -191,7 +191,7 @@ func sayPhrases(t *testing.T, now time.Time, all []phrases.Sentence, change func
 func (d *desk) saysIn(sentence, thread, want string) {
 	d.t.Helper()
 	re := regexp.MustCompile(regexp.QuoteMeta(want))
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool { return m.User == agent && m.Thread == thread && re.MatchString(m.Text) }); err != nil {
 		d.t.Errorf("%q: the agent said %q, want %q", sentence, d.said(thread), want)

@@ -47,7 +47,7 @@ func (d *desk) thread(n int) string {
 // then said in the agent's own thread.
 func (d *desk) delivered() {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -150,7 +150,7 @@ func TestAWatchEndsWithItsOwnersSight(t *testing.T) {
 		d.until(`SELECT COUNT(*) > 0 FROM outbox WHERE body LIKE '%cannot see its channel%'`) // the sponsor is asked
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := d.view.Wait(ctx, func(m slacksim.Seen) bool {
 		return m.User == agent && strings.Contains(m.Text, "I paused your duty") && !strings.Contains(m.Text, "round")

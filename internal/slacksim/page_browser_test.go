@@ -164,8 +164,8 @@ func (b *browser) ask(session, method string, params, out any) error {
 			return nil
 		}
 		return json.Unmarshal(d.Result, out)
-	case <-time.After(2 * patience):
-		return fmt.Errorf("%s: no answer in %v", method, 2*patience)
+	case <-time.After(patience):
+		return fmt.Errorf("%s: no answer in %v", method, patience)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a test waits for something that should come at once.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // workspace starts a server for one test. Redelivery after the first is quick,
 // so that tests need not wait minutes.
