@@ -154,8 +154,11 @@ func (a ask) later() (intent, bool) {
 	if !ok {
 		return intent{}, false
 	}
-	if _, _, err := scheduler.ParsePhrase(a.text, a.brief.clock(), "UTC"); err != nil {
+	s, rest, err := scheduler.ParsePhrase(a.text, a.brief.clock(), "UTC")
+	if err != nil {
 		when = a.text // more was said of the time than the rules see: the scheduler asks
+	} else if seen, _, err := scheduler.ParsePhrase(when, a.brief.clock(), "UTC"); err == nil && seen != s && rest != "" {
+		when, what = a.text, rest // the rules saw another time than all of it says
 	}
 	return dutyFor(when, what)
 }
@@ -192,7 +195,7 @@ func (a ask) wider(narrow string, any bool) (when, what string, ok bool) {
 }
 
 var (
-	timeLeads = regexp.MustCompile(`(?i)^(?:every|each|daily|weekly|biweekly|fortnightly|(?:bi-?)?monthly|quarterly|yearly|annually|hourly|twice|once|on\s+(?:the|every|each|\S+days|\S+day\b.*\bat\s+\d)|at\s|the\s+(?:first|last|second|third|fourth|\d)|from\s|between\s|starting\s|until\s|in\s+the\s+(?:morning|evening))`)
+	timeLeads = regexp.MustCompile(`(?i)^(?:every|each|daily|weekly|biweekly|fortnightly|(?:bi-?)?monthly|quarterly|yearly|annually|hourly|twice|once|(?:semi|half-)\w+ly|all\s+w|on\s+(?:the|every|each|\S+days|(?:\S+\s+)?\S+day\b.*\bat\s+\d)|at\s|the\s+(?:first|last|second|third|fourth|\d)|from\s|between\s|starting\s|beginning\s|until\s|during\s|next\s|(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:days?)?(?:\s*[,&–-]|\s+(?:to|and|or|in|at)\b)|(?:\d+|a|two|three|four|half|quarter)\s+(?:minutes?\s+|days?\s+|weeks?\s+|months?\s+)?(?:before|after|past|from)\s|in\s+the\s+(?:morning|evening))`)
 	hasAction = regexp.MustCompile(`(?i)\b` + actionWords + `\b`)
 )
 

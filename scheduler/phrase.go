@@ -59,8 +59,10 @@ func ParsePhrase(text string, now time.Time, tz string) (s Schedule, rest string
 // with some of it blanked out.
 func find(text, visible string) (*phrase, error) {
 	tokens := tokenize(visible)
-	var missing error
+	var missing, vague error
 	var spare *phrase
+	vagueUntil := -1 // where a day that is no whole time ended
+	habit := ""      // "daily" or the like, said of something
 	for i := 0; i < len(tokens); i++ {
 		r := &reader{tokens: tokens, i: i}
 		f, err := r.phrase()
@@ -73,7 +75,26 @@ func find(text, visible string) (*phrase, error) {
 		f.start, f.end = tokens[i].start, tokens[r.i-1].end
 		whole := f.whole()
 		if whole && !f.adjective {
-			return f, nil
+			switch {
+			case i == vagueUntil && vague != nil: // next quarter, on Monday at 9
+				return nil, vague
+			case i == vagueUntil && f.ahead != nil: // Monday in two weeks at 9
+				return nil, errOneTime
+			case habit != "" && f.day == nil && f.ahead == nil && !f.repeats(): // the daily report at 9:00
+				return nil, unclear("Once, or %s? For example: tomorrow at 9:00, or every day at 9:00.", habit)
+			}
+			return f, f.beside(tokens[:i])
+		}
+		switch {
+		case f.adjective:
+			habit = tokens[i].text
+		case f.day != nil && f.problem != nil && f.clock != nil: // Monday to Thursday at 9
+			return nil, f.problem
+		case f.day != nil:
+			vague, vagueUntil = f.problem, r.i
+			if r.peek(0) == "," {
+				vagueUntil++
+			}
 		}
 		i = r.i - 1
 		if whole {
@@ -109,11 +130,12 @@ func hide(text string, re *regexp.Regexp) string {
 var (
 	joint = regexp.MustCompile(`(?i)^[\s,;:.!–-]*(?:please\b[\s,]*)?`)
 	leads = regexp.MustCompile(`(?i)^(?:to|then|that you|that)\b\s*`)
+	trail = regexp.MustCompile(`(?i)^(?:please\s+)?(?:on|all|each and)$`)
 )
 
 // join puts together what stands around a time, without words that only led to it.
 func join(before, after string) string {
-	before = strings.TrimRight(before, " \t\n,;:(–-")
+	before = trail.ReplaceAllString(strings.TrimRight(before, " \t\n,;:(–-"), "")
 	after = joint.ReplaceAllString(after, "")
 	if before == "" {
 		after = leads.ReplaceAllString(after, "")
@@ -127,6 +149,7 @@ type phrase struct {
 	start, end int // bytes of the text
 
 	interval time.Duration
+	offset   int // the minute of an hour, of an interval of hours
 	repeated *repeated
 	ahead    *ahead
 	day      func(today time.Time) (time.Time, error) // the day that is meant, midnight as UTC
@@ -147,6 +170,7 @@ type phrase struct {
 	lasting      *ahead // how long from the first day on
 	times        int    // how often in all; 0: without end
 	often        often
+	inMonths     []time.Month // said before all else
 	except       []time.Weekday
 	exceptMonths []time.Month
 	also         []*phrase // other days with times of their own

@@ -45,7 +45,7 @@ func (d *repeated) plainWeekdays() ([]time.Weekday, bool) {
 // cron is the expression for all that repeats in f; first is the first day, zero
 // if it was not said.
 func (f *phrase) cron(first time.Time) (string, error) {
-	if f.interval != 0 && f.repeated == nil && f.window == nil {
+	if f.interval != 0 && f.repeated == nil && f.window == nil && f.offset == 0 {
 		return intervalCron(f.interval), nil
 	}
 	days := onWeekdays("*")
@@ -141,7 +141,7 @@ func (f *phrase) timesOfDay() (set [24 * 60]bool, err error) {
 			to += 24 * 60
 		}
 	}
-	for t := from; t <= to; t += step {
+	for t := from + f.offset; t <= to; t += step {
 		set[t%(24*60)] = true
 	}
 	return set, nil

@@ -10,6 +10,10 @@ import (
 func (r *reader) phrase() (*phrase, error) {
 	f := &phrase{}
 	led := r.leading(f)
+	past := r.try(func() bool { // at quarter past every hour
+		ok, err := r.minuteOfHour(f)
+		return ok && err == nil && (r.peek(0) == "every" || r.peek(0) == "each")
+	})
 	c, err := r.clockAfterAt()
 	if err != nil {
 		return nil, err
@@ -26,6 +30,10 @@ func (r *reader) phrase() (*phrase, error) {
 		return nil, err
 	case !found && c == nil, led && !f.repeats():
 		return nil, nil
+	case past && f.interval.Minutes() != float64(int(f.interval.Hours())*60), past && f.interval == 0:
+		return nil, unclear("Which minute is for whole hours only. For example: every hour at :15.")
+	case f.inMonths != nil && f.repeated != nil && f.repeated.months != "*":
+		return nil, unclear("Those days have their months already. For example: every Monday in July and August at 9:30.")
 	case !found && c.bare && c.hourAlone && f.part == "" && len(f.more) == 0:
 		f.problem = unclear("On which day, and is it %d:00 or %d:00? For example: tomorrow at %d:00.", c.hour, (c.hour+12)%24, c.hour)
 	case f.clock != nil && (f.interval != 0 || f.ahead != nil && f.ahead.span != 0):
@@ -34,12 +42,21 @@ func (r *reader) phrase() (*phrase, error) {
 		if err := r.limits(f); err != nil {
 			return nil, err
 		}
+		if f.inMonths != nil && f.repeated == nil {
+			f.repeated = onWeekdays("*")
+		}
+		if f.inMonths != nil {
+			f.repeated.months = field(f.inMonths)
+		}
 	case f.ahead == nil || f.ahead.span == 0:
 		if err := r.tail(f); err != nil {
 			return nil, err
 		}
 	}
-	f.adjective = f.adjective && f.clock == nil
+	if d := f.repeated; d != nil && strings.ContainsAny(d.weekdays, "#L") { // every first Monday at 9 of the month
+		r.try(func() bool { return r.take("of") && r.takeOne("the", "each", "every") != "" && r.take("month") })
+	}
+	f.adjective = f.adjective && f.clock == nil && !(f.problem != nil && r.peek(0) == "on" && (r.peek(1) == "the" || r.peek(1) == "day" || isDigits(r.peek(1))))
 	if !f.whole() && (!f.repeats() || f.adjective) { // only mentioned
 		return f, nil
 	}
@@ -51,6 +68,19 @@ func (r *reader) phrase() (*phrase, error) {
 func (r *reader) leading(f *phrase) (led bool) {
 	switch r.peek(0) {
 	case "from", "starting", "beginning", "between", "until", "till":
+	case "in", "during", "throughout":
+		return r.try(func() bool {
+			r.i++
+			f.inMonths = r.months()
+			r.take(",")
+			back := r.i
+			found, err := r.when(&phrase{})
+			r.i = back
+			if !found && err == nil {
+				f.inMonths = nil
+			}
+			return f.inMonths != nil
+		})
 	default:
 		return false
 	}
@@ -196,8 +226,13 @@ func (r *reader) when(f *phrase) (found bool, err error) {
 		return r.every(f)
 	case r.howOften(f):
 		return r.perPeriod(f)
-	case isAdjective(r.peek(0)), r.peek(0) == "bi" && r.peek(1) == "-":
+	case isAdjective(r.peek(0)), (r.peek(0) == "bi" || r.peek(0) == "half" || r.peek(0) == "semi") && r.peek(1) == "-":
 		return r.adjective(f)
+	case r.take("each", "and", "every"), r.peek(0) == "on" && (r.peek(1) == "every" || r.peek(1) == "each") && r.take("on", r.peek(1)):
+		return r.every(f)
+	case r.take("all", "weekdays"), r.take("all", "workdays"):
+		f.repeated = onWeekdays("1-5")
+		return true, nil
 	case r.take("in"):
 		return r.relative(f)
 	case r.take("the", "day", "after", "tomorrow"), r.take("day", "after", "tomorrow"):
@@ -297,7 +332,7 @@ func (r *reader) hasClock() bool {
 
 func isAdjective(w string) bool {
 	return slices.Contains([]string{"hourly", "daily", "nightly", "weekly", "biweekly", "fortnightly", "monthly", "bimonthly", "semimonthly", "semiweekly", "quarterly",
-		"yearly", "annually"}, w)
+		"yearly", "annually", "biannually", "biennially", "semiannually", "halfyearly", "semiyearly", "biyearly"}, w)
 }
 
 // adjective reads "daily" and the like, which may be said of something else.
@@ -305,9 +340,9 @@ func (r *reader) adjective(f *phrase) (bool, error) {
 	var err error
 	f.adjective = true
 	word := r.peek(0)
-	if r.i++; word == "bi" {
+	if r.i++; word == "bi" || word == "half" || word == "semi" {
 		r.i++
-		if word = "bi" + r.peek(0); !isAdjective(word) {
+		if word += r.peek(0); !isAdjective(word) {
 			return false, nil
 		}
 		r.i++
@@ -331,6 +366,10 @@ func (r *reader) adjective(f *phrase) (bool, error) {
 		_, err = r.quarterly(f)
 	case "yearly", "annually":
 		_, err = r.yearly(f)
+	case "semiannually", "halfyearly", "semiyearly", "biannually":
+		if err = unclear("On which dates, and at what time? For example: every 6 months on the 1st at 9:00."); r.peek(0) == "on" || r.peek(0) == "at" {
+			return false, err
+		}
 	default:
 		if err = unclear("%s can mean twice in it or every second. For example: every 2 months on the 1st at 9:00, or on the 1st and 15th of every month at 9:00.", word); r.peek(0) == "on" || r.peek(0) == "at" {
 			return false, err
@@ -366,6 +405,9 @@ func (r *reader) leftover(f *phrase) error {
 		}
 		return nil
 	case "for":
+		if r.take("the"); r.takeOne("next", "coming", "following") != "" && r.unit() != "" {
+			return limit
+		}
 		if n, ok := r.number(); ok && n > 0 && r.unit() != "" {
 			return limit
 		}

@@ -19,7 +19,7 @@ func (r *reader) limits(f *phrase) error {
 				return err
 			}
 		}
-		for _, read := range []func(*phrase) (bool, error){r.between, r.beginning, r.ending, r.lasting, r.exception, r.vague, r.otherDays} {
+		for _, read := range []func(*phrase) (bool, error){r.between, r.beginning, r.ending, r.lasting, r.exception, r.vague, r.otherDays, r.minutes} {
 			if err := r.afterComma(f, read); err != nil {
 				return err
 			}
@@ -45,9 +45,21 @@ func (r *reader) afterComma(f *phrase, read func(*phrase) (bool, error)) (err er
 	return err
 }
 
-// between reads "from 9 to 17:00" and "between 8:00 and 18:00".
+// minutes reads the minute of an interval of hours.
+func (r *reader) minutes(f *phrase) (bool, error) {
+	if f.interval == 0 {
+		return false, nil
+	}
+	return r.minuteOfHour(f)
+}
+
+// between reads "from 9 to 17:00", "between 8:00 and 18:00" and, of an interval,
+// "9-17".
 func (r *reader) between(f *phrase) (bool, error) {
 	word := r.takeOne("from", "between")
+	if word == "" && f.interval != 0 && isDigits(strings.NewReplacer(":", "", ".", "").Replace(r.peek(0))) && (r.peek(1) == "-" || r.peek(1) == "–") {
+		word = "from"
+	}
 	if word == "" {
 		return false, nil
 	}
@@ -112,7 +124,20 @@ func (r *reader) beginning(f *phrase) (bool, error) {
 	}
 	r.try(func() bool { return r.takeOne("onward", "onwards") != "" || r.take("on") && !r.dayFollows() })
 	f.from = b
-	return true, nil
+	if word != "from" || b.day == nil || f.until != nil {
+		return true, nil
+	}
+	r.try(func() bool { // from 1 April to 30 June
+		if r.takeOne("to", "-", "–") == "" {
+			return false
+		}
+		var end *bound
+		if end, err = r.bound(f, true); end != nil && end.day != nil {
+			f.until = end
+		}
+		return f.until != nil
+	})
+	return true, err
 }
 
 // dayFollows reports whether "on" belongs to days that follow.
@@ -167,11 +192,15 @@ func (r *reader) lasting(f *phrase) (bool, error) {
 		f.until = &bound{day: func(today time.Time) (time.Time, error) { return startOf(unit, today, 1).AddDate(0, 0, -1), nil }}
 		return true, nil
 	}
+	one := false
 	if led {
 		r.take("the")
-		r.takeOne("next", "coming", "following")
+		one = r.takeOne("next", "coming", "following") != "" && units[r.peek(0)] != "" // the next hour
 	}
-	n, ok := r.number()
+	n, ok := 1, one
+	if !one {
+		n, ok = r.number()
+	}
 	if !ok || n < 1 {
 		return false, nil
 	}

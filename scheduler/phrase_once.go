@@ -98,11 +98,34 @@ func (r *reader) nextOrThis(f *phrase, which string) (bool, error) {
 			monday := nextWeekday(today.AddDate(0, 0, 1), time.Monday)
 			return nextWeekday(monday, d), nil
 		})
+	case which == "next" && r.peek(0) == "month" && r.try(func() bool {
+		r.i++
+		r.takeOne("on")
+		r.take("the")
+		n, ok := r.ordinal()
+		if ok {
+			f.onDate(n, 1)
+		}
+		return ok
+	}):
+		return true, nil
 	case which == "next" && r.takeOne("month", "year", "quarter") != "":
 		f.problem = unclear("On which date? For example: on 2026-12-01 at 10:00.")
 		return f.onDay("then", inDays(0))
 	}
 	return false, nil
+}
+
+// onDate makes it happen once, on the date n of this month or of one that follows.
+func (f *phrase) onDate(n, months int) {
+	_, _ = f.onDay("that day", func(today time.Time) (time.Time, error) {
+		first := startOf("month", today, months)
+		d := first.AddDate(0, 0, n-1)
+		if n < 1 || d.Month() != first.Month() {
+			return d, unclear("%s %d has no %s.", first.Month(), first.Year(), nth(n))
+		}
+		return d, nil
+	})
 }
 
 // nextWeekday is the first such day from a day on.
@@ -113,7 +136,7 @@ func nextWeekday(from time.Time, d time.Weekday) time.Time {
 // namedDays reads days of the week: "Mondays" repeat, one Monday does not.
 func (r *reader) namedDays(f *phrase, on bool) (bool, error) {
 	_, _, full, _ := readWeekday(r.peek(0))
-	if !on && !full { // "sat" and "sun" are words too
+	if !on && !full && !r.severalDays() { // "sat" and "sun" are words too
 		return false, nil
 	}
 	days, plural, ok := r.weekdayList()
@@ -131,8 +154,21 @@ func (r *reader) namedDays(f *phrase, on bool) (bool, error) {
 			return f.onDay("that day", of)
 		}
 	}
+	if len(days) == 1 && r.take("next", "week") {
+		return f.onDay("that day", func(today time.Time) (time.Time, error) {
+			return nextWeekday(startOf("week", today, 1), days[0]), nil
+		})
+	}
 	f.weekly = true
 	return f.onDay(weekdays[days[0]], func(today time.Time) (time.Time, error) { return nextWeekday(today, days[0]), nil })
+}
+
+// severalDays reports whether days of the week come next, more than one.
+func (r *reader) severalDays() bool {
+	back := r.i
+	defer func() { r.i = back }()
+	days, _, ok := r.weekdayList()
+	return ok && len(days) > 1
 }
 
 // date reads a date, or the dates of each month.
@@ -147,7 +183,10 @@ func (r *reader) date(f *phrase, on bool) (bool, error) {
 		}
 		return f.onDay(w, func(time.Time) (time.Time, error) { return d, nil })
 	}
-	if on && r.numericDate() {
+	if begin := r.i; on && r.numericDate() {
+		if d, month, year, ok := plainDate(r.said(begin)); ok {
+			return f.onDay("that day", func(today time.Time) (time.Time, error) { return nextDate(today, d, month, year) })
+		}
 		f.problem = unclear("I cannot be sure which is the day and which the month. Write it as year-month-day, for example: on 2026-12-01 at 10:00.")
 		return f.onDay("then", inDays(0))
 	}
@@ -164,6 +203,9 @@ func (r *reader) date(f *phrase, on bool) (bool, error) {
 		return false, nil
 	}
 	if d, month, year, ok := r.dayOfYear(); ok {
+		if year == 0 && (r.take("every", "year") || r.take("each", "year")) {
+			return f.onDates([]int{d}, field([]time.Month{month}))
+		}
 		return f.onDay("that day", func(today time.Time) (time.Time, error) { return nextDate(today, d, month, year) })
 	}
 	dates, ok := r.dates()
@@ -172,6 +214,20 @@ func (r *reader) date(f *phrase, on bool) (bool, error) {
 		return false, nil
 	case r.try(func() bool { return r.take("of") && r.takeOne("every", "each", "the", "a") != "" && r.take("month") }):
 		return f.onDates(dates, "*")
+	case len(dates) == 1 && r.try(func() bool {
+		months := 0
+		if !r.take("of") {
+			return false
+		}
+		if which := r.takeOne("this", "next"); which == "next" {
+			months = 1
+		} else if which == "" {
+			return false
+		}
+		f.onDate(dates[0], months)
+		return r.take("month")
+	}):
+		return true, nil
 	case len(dates) != 1 || !on || !the || !slices.Contains([]string{"", "at", "@", ","}, r.peek(0)): // "on the 1st floor"
 		return false, nil
 	case dates[0] < 1 || dates[0] > 31:
@@ -204,6 +260,23 @@ func (r *reader) numericDate() bool {
 		}
 		return true
 	})
+}
+
+// plainDate reads a date of numbers in which the day can only be one of them:
+// 15.3.2026, 3/15. year is 0 if it is not said.
+func plainDate(said string) (date int, month time.Month, year int, ok bool) {
+	parts := strings.FieldsFunc(said, func(c rune) bool { return c < '0' || c > '9' })
+	if len(parts) < 2 || len(parts) > 3 {
+		return 0, 0, 0, false
+	}
+	var n [3]int
+	for i, part := range parts {
+		n[i], _ = strconv.Atoi(part) // digits; what is too long is no date
+	}
+	if n[1] > 12 {
+		n[0], n[1] = n[1], n[0]
+	}
+	return n[0], time.Month(n[1]), n[2], (n[0] > 12 || n[0] == n[1]) && n[0] <= 31 && n[1] >= 1 && n[1] <= 12 && (len(parts) == 2 || len(parts[2]) == 4)
 }
 
 // dayOfYear reads "1 December", "1st of December 2026" and "December 1, 2026";

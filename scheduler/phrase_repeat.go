@@ -27,6 +27,9 @@ func (r *reader) every(f *phrase) (bool, error) {
 		r.take("of", "the", "month")
 		return f.onDates(dates, "*")
 	}
+	if found, err := r.everyMonth(f); found || err != nil {
+		return found, err
+	}
 	if r.takeOne("few", "couple") != "" {
 		return false, unclear("How often exactly? For example: every 15 minutes.")
 	}
@@ -55,6 +58,34 @@ func (r *reader) every(f *phrase) (bool, error) {
 		return true, nil
 	}
 	return false, nil
+}
+
+// everyMonth reads "January and July on the 1st".
+func (r *reader) everyMonth(f *phrase) (found bool, err error) {
+	r.try(func() bool {
+		months := r.months()
+		if months == nil {
+			return false
+		}
+		r.take("on")
+		r.take("the")
+		var o *ordinals
+		if o, err = r.ordinals(); err != nil {
+			return false
+		}
+		if o != nil {
+			o.months = months
+			found, err = f.onOrdinals(o)
+			return found
+		}
+		if dates, ok := r.dates(); ok {
+			found, err = f.onDates(dates, field(months))
+			return found
+		}
+		err = unclear("On which day of it, and at what time? For example: every year on 1 March at 10:00, or every Monday in July and August at 9:30.")
+		return false
+	})
+	return found, err
 }
 
 // alternate reads "other", and "second" or "3rd" where what follows is counted
@@ -272,6 +303,10 @@ func (r *reader) dates() (dates []int, ok bool) {
 	ok = r.try(func() bool {
 		for {
 			n, isNth := r.ordinal()
+			if !isNth && len(dates) == 0 && r.peek(0) == "day" && isDigits(r.peek(1)) && len(r.peek(1)) < 3 { // day 5
+				r.i++
+				n, isNth = r.number()
+			}
 			if !isNth || isWeekday(r.peek(0)) || slices.Contains([]string{"day", "weekday", "working", "business", "workday"}, r.peek(0)) {
 				return false
 			}

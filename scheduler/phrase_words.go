@@ -40,6 +40,14 @@ func (r *reader) peek(n int) string {
 	return r.tokens[r.i+n].text
 }
 
+// raw is the next token as it was written; "" behind the end.
+func (r *reader) raw() string {
+	if r.i >= len(r.tokens) {
+		return ""
+	}
+	return r.tokens[r.i].raw
+}
+
 // glued reports whether the token n ahead follows without a space.
 func (r *reader) glued(n int) bool {
 	at := r.i + n
@@ -284,6 +292,7 @@ func (r *reader) clock(after bool) (c *timeOfDay, err error) {
 	w := r.peek(0)
 	past, of := map[string]int{"half": 30, "quarter": 15}[w], r.peek(1)
 	hourWord := numberWords[w]
+	written := strings.ContainsAny(w, ":.") // with its minutes
 	switch {
 	case w == "noon", w == "midday":
 		c.hour, c.bare = 12, false
@@ -309,6 +318,16 @@ func (r *reader) clock(after bool) (c *timeOfDay, err error) {
 		c.hour, _ = strconv.Atoi(h) // one or two digits each
 		c.minute, _ = strconv.Atoi(m)
 		r.i++
+	case isDigits(w) && len(w) <= 2 && r.peek(1) == "h" && isDigits(r.peek(2)) && len(r.peek(2)) == 2 && r.glued(1) && r.glued(2): // 9h30
+		c.hour, _ = strconv.Atoi(w)
+		c.minute, _ = strconv.Atoi(r.peek(2))
+		written = true
+		r.i += 3
+	case isDigits(w) && len(w) == 4 && after && (w[0] == '0' || slices.Contains(hourMarks, r.peek(1))): // 0930
+		c.hour, _ = strconv.Atoi(w[:2])
+		c.minute, _ = strconv.Atoi(w[2:])
+		written = true
+		r.i++
 	case isDigits(w):
 		c.hour = 24 // not a time of day
 		if len(w) <= 2 {
@@ -321,8 +340,11 @@ func (r *reader) clock(after bool) (c *timeOfDay, err error) {
 	default:
 		return nil, nil
 	}
-	c.hourAlone = c.bare && past == 0 && !strings.ContainsAny(w, ":.")
+	c.hourAlone = c.bare && past == 0 && !written
 	suffix := r.suffix(c)
+	if written && suffix == "" {
+		r.takeOne(hourMarks...)
+	}
 	c.said = r.said(begin)
 	switch {
 	case c.hourAlone && suffix == "" && (!after || units[r.peek(0)] != "" || r.peek(0) == "%"):
@@ -344,6 +366,9 @@ func (r *reader) clock(after bool) (c *timeOfDay, err error) {
 	}
 	return c, nil
 }
+
+// hourMarks can stand behind a time of day that is written with its minutes.
+var hourMarks = []string{"h", "hrs", "hours", "uhr"}
 
 // suffix reads am, pm or o'clock behind a clock time.
 func (r *reader) suffix(c *timeOfDay) string {
@@ -385,6 +410,14 @@ var (
 func (r *reader) readZone() (string, error) {
 	w := r.peek(0)
 	switch {
+	case w == "(" && r.peek(2) == ")": // (Europe/Berlin)
+		begin := r.i
+		r.i++
+		zone, err := r.readZone()
+		if !r.take(")") {
+			zone, r.i = "", begin
+		}
+		return zone, err
 	case w == "utc" || w == "gmt" || w == "z" && r.glued(0):
 		if next := r.peek(1); (next == "+" || next == "-") && isDigits(strings.ReplaceAll(r.peek(2), ":", "")) {
 			return "", unclear("A fixed distance from UTC does not follow the season. Name the zone like Europe/Berlin, or UTC alone.")
@@ -392,7 +425,9 @@ func (r *reader) readZone() (string, error) {
 		r.i++
 		return "UTC", nil
 	case strings.Contains(w, "/"):
-		if _, err := time.LoadLocation(r.tokens[r.i].raw); err != nil {
+		if _, err := time.LoadLocation(r.tokens[r.i].raw); err != nil && looksLikeZone(w) {
+			return "", unclear("I know no time zone %s. For example: every day at 9:30 Europe/Berlin.", r.tokens[r.i].raw)
+		} else if err != nil {
 			return "", nil // something else that has a slash
 		}
 		r.i++
@@ -402,7 +437,9 @@ func (r *reader) readZone() (string, error) {
 	case r.peek(1) == "time" && slices.Contains([]string{"my", "our", "local"}, w):
 		r.i += 2
 		return "", nil
-	case r.peek(1) == "time" && slices.Contains(zonePlaces, w), w == "new" && r.peek(1) == "york" && r.peek(2) == "time":
+	case r.peek(1) == "time" && slices.Contains(zonePlaces, w), w == "new" && r.peek(1) == "york" && r.peek(2) == "time",
+		w == "in" && (slices.Contains(zonePlaces, r.peek(1)) || r.peek(1) == "new" && r.peek(2) == "york"),
+		slices.Contains([]string{"Eastern", "Central", "Mountain", "Pacific"}, r.raw()):
 		return "", unclear("Name the zone like Europe/Berlin or America/New_York. For example: every day at 9:30 Europe/Berlin.")
 	}
 	return "", nil

@@ -168,7 +168,7 @@ func (d *desk) said(thread string) (all []string) {
 // before it tells those who watch. where is SQL about the outbox.
 func (d *desk) caughtUp(where string, args ...any) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	rows, err := d.app.DB.Query(ctx, `SELECT ts FROM outbox WHERE state = 'sent' AND ts <> '' AND `+where, args...)
 	if err != nil {
