@@ -128,9 +128,9 @@ func hide(text string, re *regexp.Regexp) string {
 }
 
 var (
-	joint = regexp.MustCompile(`(?i)^[\s,;:.!–-]*(?:please\b[\s,]*)?`)
+	joint = regexp.MustCompile(`(?i)^[\s,;:.!–-]*(?:only\b[\s,]*)?(?:please\b[\s,]*)?`)
 	leads = regexp.MustCompile(`(?i)^(?:to|then|that you|that)\b\s*`)
-	trail = regexp.MustCompile(`(?i)^(?:please\s+)?(?:on|all|each and)$`)
+	trail = regexp.MustCompile(`(?i)^(?:please\s+)?(?:on|all|each and|(?:just\s+|only\s+)?once|only(?:\s+on)?|at\s+the\s+top\s+of)$`)
 )
 
 // join puts together what stands around a time, without words that only led to it.
@@ -374,8 +374,10 @@ func (f *phrase) once(now time.Time, hour, minute int, loc *time.Location) (time
 	clock := time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute
 	passed := !wall.Before(today.Add(clock))
 	switch {
-	case f.ahead != nil && f.ahead.span != 0:
+	case f.ahead != nil && f.ahead.days == 0 && f.ahead.months == 0:
 		return now.Add(f.ahead.span), nil
+	case f.ahead != nil && f.ahead.span != 0:
+		return instant(f.ahead.from(wall), loc).Add(f.ahead.span), nil
 	case f.ahead != nil && f.clock == nil:
 		return instant(f.ahead.from(wall), loc), nil
 	case f.ahead != nil:

@@ -24,7 +24,24 @@ func (f *phrase) beside(before []token) error {
 	case f.weekly && (slices.Contains(ordinalNames, word(1)) || slices.Contains(laterOrdinals, word(1)) || slices.Contains(ordinalEndings, word(1)) && isDigits(word(2))):
 		return unclear("Of every month, or once? For example: on the first Monday of every month at 9:00, or on 2026-12-01 at 10:00.")
 	}
+	if f.repeats() {
+		return nil
+	}
+	for i := range before { // every odd week, on Monday at 9
+		switch next := func(n int) string { return (&reader{tokens: before, i: i}).peek(n) }; {
+		case (next(0) == "every" || next(0) == "each") && (spans(next(1)) || spans(next(2))),
+			(next(0) == "odd" || next(0) == "even") && (next(1) == "weeks" || next(1) == "week"):
+			return unclear("How often is that? I can count days, weeks and months. For example: every 2 weeks on Monday at 9:30.")
+		}
+	}
 	return nil
+}
+
+// spans reports whether a word is a length of time, a day of the week or the like,
+// of which every one may be meant.
+func spans(w string) bool {
+	return isWeekday(w) || units[strings.TrimSuffix(w, "s")] != "" && len(w) > 2 ||
+		slices.Contains([]string{"sprint", "iteration", "semester", "term", "season", "moon", "quarter", "weekday", "weekend", "holiday", "payday"}, w)
 }
 
 // feasts make a day of the year of a day of the week.
@@ -33,6 +50,9 @@ var feasts = []string{"easter", "whit", "good", "black", "cyber", "ash", "shrove
 // minuteOfHour reads which minute of each hour is meant: "at :15", "at quarter past",
 // "15 minutes past the hour", "on the half hour".
 func (r *reader) minuteOfHour(f *phrase) (bool, error) {
+	if f.interval != 0 && (r.take("all", "day") || r.take("around", "the", "clock") || r.take("day", "and", "night")) {
+		return true, nil
+	}
 	if f.offset != 0 {
 		return false, nil
 	}
@@ -45,7 +65,7 @@ func (r *reader) minuteOfHour(f *phrase) (bool, error) {
 		case r.take("on", "the", "hour"):
 			return true
 		}
-		at := r.takeOne("at", "@") != ""
+		at := r.takeOne("at", "@") != "" || r.take("on", "the")
 		if at && r.take(":") && r.glued(0) {
 			var ok bool
 			minute, ok = r.number()

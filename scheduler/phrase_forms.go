@@ -24,7 +24,22 @@ func (r *reader) phrase() (*phrase, error) {
 			return nil, err
 		}
 	}
+	begin := r.i
+	var ahead *timeOfDay
+	if c == nil { // 9am every weekday
+		if ahead, err = r.clock(false); ahead == nil || err != nil {
+			ahead, r.i = nil, begin
+		}
+	}
 	found, err := r.when(f)
+	if ahead != nil && (!found || err != nil) {
+		ahead, r.i, f = nil, begin, &phrase{}
+		led = r.leading(f)
+		found, err = r.when(f)
+	}
+	if ahead != nil {
+		c, f.clock = ahead, ahead
+	}
 	switch {
 	case err != nil:
 		return nil, err
@@ -113,9 +128,12 @@ func (r *reader) clockAfterAt() (c *timeOfDay, err error) {
 	if r.takeOne("at", "@", "around") == "" {
 		return nil, nil
 	}
+	r.takeOne("exactly", "precisely", "about", "around", "approximately", "roughly")
 	if c, err = r.clock(true); c == nil {
 		r.i = begin
+		return nil, err
 	}
+	r.takeOne("sharp", "exactly", "precisely", "prompt")
 	return c, err
 }
 
@@ -267,6 +285,11 @@ func (r *reader) when(f *phrase) (found bool, err error) {
 		f.adjective = !on
 		return true, nil
 	}
+	if on && slices.Contains([]string{"business", "working", "work"}, r.peek(0)) {
+		days, _, ok := r.dayItems()
+		f.repeated = onWeekdays(weekdayField(days))
+		return ok, nil
+	}
 	if found, err = r.namedDays(f, on); found || err != nil {
 		return found, err
 	}
@@ -288,7 +311,7 @@ func (r *reader) howOften(f *phrase) bool {
 				return false
 			}
 		}
-		if r.takeOne("a", "an", "per", "every", "each") == "" {
+		if r.takeOne("a", "an", "per", "every", "each") == "" && (n == 1 || r.peek(0) != "daily") {
 			return false
 		}
 		f.often.n = n
@@ -299,6 +322,9 @@ func (r *reader) howOften(f *phrase) bool {
 // perPeriod reads what follows "twice a".
 func (r *reader) perPeriod(f *phrase) (bool, error) {
 	n, unit := f.often.n, units[r.peek(0)]
+	if r.peek(0) == "daily" {
+		unit = UnitDay
+	}
 	if n < 2 {
 		return r.every(f)
 	}
@@ -312,7 +338,12 @@ func (r *reader) perPeriod(f *phrase) (bool, error) {
 		return false, unclear("At which %d times? For example: every day at 9:00 and 17:00.", n)
 	}
 	f.often.unit = unit
-	found, err := r.every(f)
+	found, err := true, error(nil)
+	if r.take("daily") {
+		f.repeated = onWeekdays("*")
+	} else {
+		found, err = r.every(f)
+	}
 	if found && err == nil {
 		example := map[string]string{UnitDay: "every day at 9:00 and 17:00", UnitWeek: "every Monday and Thursday at 9:00", UnitMonth: "on the 1st and 15th of every month at 9:00"}[unit]
 		if f.problem = unclear("At which %d times? For example: %s.", n, example); f.clock != nil || r.hasClock() && (unit == UnitDay || f.repeated.undated == "") {
@@ -403,7 +434,6 @@ func (r *reader) leftover(f *phrase) error {
 		if r.take("not") {
 			return limit
 		}
-		return nil
 	case "for":
 		if r.take("the"); r.takeOne("next", "coming", "following") != "" && r.unit() != "" {
 			return limit
@@ -417,6 +447,14 @@ func (r *reader) leftover(f *phrase) error {
 			return limit
 		}
 		return nil
+	case "or":
+		if r.peek(0) == "if" {
+			return limit
+		}
+	case "":
+		if r.peek(0) == "in" && slices.Contains([]string{"winter", "summer", "spring", "autumn", "fall"}, r.peek(1)) {
+			return limit
+		}
 	case "-", "–":
 		if !glued {
 			return nil

@@ -67,6 +67,7 @@ func (r *reader) between(f *phrase) (bool, error) {
 	if err != nil || from == nil {
 		return false, nil // a date
 	}
+	from.part = r.dayPart()
 	joined := word == "between" && r.takeOne("and", "&") != "" || word == "from" && r.takeOne("to", "until", "till", "til", "through", "-", "–") != ""
 	if !joined {
 		return false, nil
@@ -77,10 +78,16 @@ func (r *reader) between(f *phrase) (bool, error) {
 		return false, err
 	case f.window != nil || len(f.clocks()) > 0:
 		return false, unclear("Either times of day or hours between, not both. For example: every hour from 9:00 to 17:00, or every day at 9:30.")
-	case from.bare && to.bare && from.hourAlone && to.hourAlone && to.hour < from.hour && to.hour < 12 && from.hour < 12:
+	case from.part == "" && from.bare && to.bare && from.hourAlone && to.hourAlone && to.hour < from.hour && to.hour < 12 && from.hour < 12:
 		return false, unclear("From %d to %d: do you mean %d:00? For example: every hour from %d:00 to %d:00.", from.hour, to.hour, to.hour+12, from.hour, to.hour+12)
 	case from.bare && to.half == "pm" && from.hour <= 12 && from.hourAlone:
 		return false, unclear("From %d in the morning? Write it with am or pm. For example: every hour from 9am to 5pm.", from.hour)
+	}
+	to.part = r.dayPart()
+	for _, c := range []*timeOfDay{from, to} {
+		if c.hour, c.minute, err = f.timeOfDay(c); err != nil {
+			return false, err
+		}
 	}
 	f.window = &window{*from, *to}
 	if f.zone == "" {

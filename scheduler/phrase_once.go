@@ -48,7 +48,22 @@ func (r *reader) relative(f *phrase) (bool, error) {
 		f.ahead, f.problem = &ahead{}, unclear("Whole numbers, please. For example: in 90 minutes.")
 		return true, nil
 	}
-	return f.after(n, half, unit)
+	found, err := f.after(n, half, unit)
+	for found && err == nil && r.try(func() bool { // and 30 minutes
+		r.take("and")
+		more, ok := r.number()
+		unit := r.unit()
+		if !ok || unit == "" || half {
+			return false
+		}
+		g := &phrase{}
+		if _, err = g.after(more, false, unit); err == nil {
+			f.ahead.months, f.ahead.days, f.ahead.span = f.ahead.months+g.ahead.months, f.ahead.days+g.ahead.days, f.ahead.span+g.ahead.span
+		}
+		return err == nil
+	}) {
+	}
+	return found, err
 }
 
 // after makes it happen once, so far from now.
@@ -62,7 +77,7 @@ func (f *phrase) after(n int, half bool, unit string) (bool, error) {
 		return false, unclear("That is more than ten years away.")
 	}
 	sizes := map[string]ahead{"second": {span: time.Second}, "minute": {span: time.Minute}, "hour": {span: time.Hour},
-		"day": {days: 1}, "week": {days: 7}, "month": {months: 1}, "year": {months: 12}}
+		"day": {days: 1}, "week": {days: 7}, "fortnight": {days: 14}, "month": {months: 1}, "year": {months: 12}}
 	size := sizes[unit]
 	f.ahead = &ahead{n * size.months, n * size.days, time.Duration(n) * size.span}
 	if half {
@@ -136,14 +151,14 @@ func nextWeekday(from time.Time, d time.Weekday) time.Time {
 // namedDays reads days of the week: "Mondays" repeat, one Monday does not.
 func (r *reader) namedDays(f *phrase, on bool) (bool, error) {
 	_, _, full, _ := readWeekday(r.peek(0))
-	if !on && !full && !r.severalDays() { // "sat" and "sun" are words too
+	if w := r.peek(0); !on && !full && (w == "sat" || w == "sun") && !isDigits(r.peek(1)[:min(1, len(r.peek(1)))]) && !r.severalDays() { // words too
 		return false, nil
 	}
 	days, plural, ok := r.weekdayList()
 	switch {
 	case !ok:
 		return false, nil
-	case plural:
+	case plural, r.take("every", "week"), r.take("each", "week"):
 		f.repeated = onWeekdays(weekdayField(days))
 		return true, nil
 	case len(days) > 1:

@@ -303,7 +303,7 @@ func (r *reader) dates() (dates []int, ok bool) {
 	ok = r.try(func() bool {
 		for {
 			n, isNth := r.ordinal()
-			if !isNth && len(dates) == 0 && r.peek(0) == "day" && isDigits(r.peek(1)) && len(r.peek(1)) < 3 { // day 5
+			if !isNth && len(dates) == 0 && r.i > 0 && r.peek(-1) == "on" && r.peek(0) == "day" && isDigits(r.peek(1)) && len(r.peek(1)) < 3 { // day 5
 				r.i++
 				n, isNth = r.number()
 			}

@@ -21,6 +21,11 @@ func tokenize(text string) []token {
 	var all []token
 	for _, m := range wordRE.FindAllStringIndex(text, -1) {
 		raw := text[m[0]:m[1]]
+		if first, second, both := strings.Cut(raw, "/"); both && isWeekday(strings.ToLower(first)) && isWeekday(strings.ToLower(second)) { // Tue/Thu
+			at := m[0] + len(first)
+			all = append(all, token{strings.ToLower(first), first, m[0], at}, token{"/", "/", at, at + 1}, token{strings.ToLower(second), second, at + 1, m[1]})
+			continue
+		}
 		all = append(all, token{strings.ToLower(raw), raw, m[0], m[1]})
 	}
 	return all
@@ -135,7 +140,7 @@ var units = map[string]string{
 	"s": "second", "sec": "second", "secs": "second", "second": "second", "seconds": "second",
 	"m": "minute", "min": "minute", "mins": "minute", "minute": "minute", "minutes": "minute",
 	"h": "hour", "hr": "hour", "hrs": "hour", "hour": "hour", "hours": "hour",
-	"d": "day", "day": "day", "days": "day", "w": "week", "week": "week", "weeks": "week",
+	"d": "day", "day": "day", "days": "day", "w": "week", "week": "week", "weeks": "week", "fortnight": "fortnight", "fortnights": "fortnight",
 	"month": "month", "months": "month", "year": "year", "years": "year",
 }
 
@@ -191,7 +196,7 @@ func (r *reader) weekdayList() (days []time.Weekday, plural, ok bool) {
 		}
 		if !r.try(func() bool {
 			comma := r.take(",")
-			return (r.takeOne("and", "&") != "" || comma) && isWeekday(r.peek(0))
+			return (r.takeOne("and", "&", "/", "+") != "" || comma) && isWeekday(r.peek(0))
 		}) {
 			return days, plural, true
 		}
@@ -310,6 +315,8 @@ func (r *reader) clock(after bool) (c *timeOfDay, err error) {
 		if c.hour, c.minute = n, past; of == "to" {
 			c.hour, c.minute = (n+23)%24, 60-past
 		}
+	case after && r.pastOrTo(c):
+		written = true
 	case isDigits(strings.NewReplacer(":", "", ".", "").Replace(w)) && strings.ContainsAny(w, ":."):
 		if strings.Contains(w, ".") && !after { // else it may be any decimal
 			return nil, nil
@@ -337,6 +344,13 @@ func (r *reader) clock(after bool) (c *timeOfDay, err error) {
 	case after && hourWord >= 1 && hourWord <= 12 && len(w) > 2:
 		c.hour = hourWord
 		r.i++
+		r.try(func() bool { // eight thirty
+			n, ok := r.number()
+			if ok = ok && !isDigits(r.peek(-1)) && n >= 10 && n < 60 && units[r.peek(0)] == ""; ok {
+				c.minute, written = n, true
+			}
+			return ok
+		})
 	default:
 		return nil, nil
 	}
@@ -365,6 +379,24 @@ func (r *reader) clock(after bool) (c *timeOfDay, err error) {
 		}
 	}
 	return c, nil
+}
+
+// pastOrTo reads "20 past 8" and "ten minutes to nine".
+func (r *reader) pastOrTo(c *timeOfDay) bool {
+	return r.try(func() bool {
+		digits := isDigits(r.peek(0))
+		n, ok := r.number()
+		said := r.takeOne("min", "mins", "minutes") != ""
+		way := r.takeOne("past", "to")
+		if !ok || n < 1 || n > 59 || way == "" || way == "to" && digits && !said {
+			return false
+		}
+		hour, ok := r.number()
+		if c.hour, c.minute = hour, n; way == "to" {
+			c.hour, c.minute = (hour+23)%24, 60-n
+		}
+		return ok && hour <= 24 && units[r.peek(0)] == ""
+	})
 }
 
 // hourMarks can stand behind a time of day that is written with its minutes.
