@@ -116,7 +116,8 @@ func (w *Watcher) judge(ctx context.Context, lease *task.Lease, d scheduler.Duty
 	case ctx.Err() != nil:
 		return nil, time.Time{}, ctx.Err()
 	case err != nil && lease.Attempts+1 < judgeTries && !(errors.As(err, &final) && !final.Temporary):
-		return nil, time.Time{}, err // tried again, a little later
+		// Tried again, a little later; what was used is used.
+		return nil, time.Time{}, errors.Join(err, w.DB.Write(ctx, func(tx *migrations.Tx) error { return w.book(tx, d, payer, resp) }))
 	case err != nil:
 		settle, again := w.without(d, asked, "my language model gave no answer that I could use ("+err.Error()+")", now.Add(judgeWait))
 		return func(tx *migrations.Tx) error { return errors.Join(w.book(tx, d, payer, resp), settle(tx)) }, again, nil

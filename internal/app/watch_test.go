@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"deskmate/bot"
+	"deskmate/identity/budget"
 	"deskmate/internal/modelsim"
 	"deskmate/internal/slacksim"
 	"deskmate/scheduler"
@@ -132,6 +133,90 @@ func TestAConditionIsJudgedInBatches(t *testing.T) {
 		t.Errorf("the model was asked %d times, want once for the batch and once for the run", got)
 	}
 	d.until(`SELECT COUNT(*) = 1 FROM usage WHERE scope = 'duty:` + duty.ID + `' AND unit = 'tokens' AND period = 'day' AND used > 0`)
+}
+
+// Without an answer of the form that was asked for, or over the budget, a watch with
+// words goes by them and one without waits; the owner is told why, once a day, and what
+// the model took counts.
+func TestAConditionThatCannotBeJudged(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spent bool // the duty's budget for tokens
+		why   string
+		asked int // how often the model is
+	}{
+		"answers that are none": {why: "no answer that I could use", asked: 3},
+		"no budget":             {spent: true, why: "budget"},
+	} {
+		for pattern, runs := range map[string]int{"outrageous": 1, "": 0} {
+			t.Run(name+" "+pattern, func(t *testing.T) {
+				t.Parallel()
+				d := newDesk(t, func(q modelsim.Request) modelsim.Reply {
+					if strings.HasPrefix(q.Last("user").Content, "Question: ") {
+						return modelsim.Reply{Text: "I think that the second one is angry."}
+					}
+					return modelsim.Reply{Text: "noted: " + q.Last("user").Content}
+				}, nil)
+				duty := d.watch(eng, bot.ChannelPublic, scheduler.Trigger{Pattern: pattern, Condition: "is somebody angry?"})
+				if c.spent {
+					x := budget.Budget{Workspace: d.app.Self.Workspace, Scope: "duty:" + duty.ID, Unit: budget.Tokens, Period: budget.Day, Most: 0, Justification: "a test"}
+					if err := d.app.Budgets.Set(context.Background(), ben, x); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, text := range []string{"lunch?", "this is outrageous"} {
+					d.say(d.ada, eng, text)
+				}
+				asked := func() (n int) {
+					for _, q := range d.model.Requests() {
+						if strings.HasPrefix(q.Last("user").Content, "Question: ") {
+							n++
+						}
+					}
+					return n
+				}
+				notices := `SELECT COUNT(*) FROM outbox WHERE body LIKE '%cannot ask whether its condition%' AND body LIKE '%` + c.why + `%'`
+				d.asTimePasses(time.Minute, func() bool { return d.one(notices) == "1" })
+				if got := asked(); got != c.asked {
+					t.Errorf("the model was asked %d times, want %d", got, c.asked)
+				}
+				if got := d.one(`SELECT COUNT(*) FROM ledger_entries WHERE leaf LIKE '%"model.called"%' AND leaf LIKE '%"` + duty.ID + `"%'`); got != fmt.Sprint(c.asked) {
+					t.Errorf("the ledger has %s calls of the model for the watch, want %d", got, c.asked)
+				}
+				if got := d.runs(duty.ID); len(got) != runs {
+					t.Errorf("%d runs, want %d", len(got), runs)
+				}
+				if runs > 0 || c.asked == 0 {
+					return
+				}
+				d.asTimePasses(10*time.Minute, func() bool { return asked() == 2*c.asked })
+				if got := d.one(notices); got != "1" {
+					t.Errorf("%s notices in a day, want one", got)
+				}
+				if got := d.one(`SELECT COUNT(*) FROM duty_hits WHERE state = 'asked'`); got != "2" {
+					t.Errorf("%s messages wait, want both", got)
+				}
+			})
+		}
+	}
+}
+
+// asTimePasses advances the clock in steps until something is so.
+func (d *desk) asTimePasses(step time.Duration, so func() bool) {
+	d.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range 60 {
+		d.clock.Advance(step)
+		d.app.Look()
+		for range 20 {
+			if so() {
+				return
+			}
+			<-tick.C
+		}
+	}
+	d.t.Fatalf("it is not so after 60 times %v", step)
 }
 
 // An owner who left the channel is told nothing more of it.
