@@ -2,8 +2,12 @@ package bot
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +80,84 @@ func TestDirectoryForgetsWhatChanged(t *testing.T) {
 	}
 	if kind, err := d.RequesterKind(t.Context(), ws, "U0BEN", ws); kind != KindOutsider || err != nil {
 		t.Errorf("kind of somebody deactivated: got %q, %v; want outsider, who may do least", kind, err)
+	}
+}
+
+// calls counts the calls that Slack got, by their method.
+func (r *rig) calls() map[string]int {
+	r.t.Helper()
+	resp, err := http.Get(r.url + "/emulator/log")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var log struct {
+		Calls []struct{ Method string }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&log); err != nil {
+		r.t.Fatal(err)
+	}
+	n := map[string]int{}
+	for _, c := range log.Calls {
+		n[c.Method]++
+	}
+	return n
+}
+
+// Of channels that the agent is not in Slack tells nothing: a few are asked for each
+// time, many together once an hour, and what Slack does not show is private.
+func TestChannelsThatTheAgentLeftAreAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{fewUnlisted, 3 * fewUnlisted} {
+		seed := slacksim.DefaultSeed()
+		for i := range n {
+			seed.Channels = append(seed.Channels, slacksim.ChannelSeed{ID: fmt.Sprintf("C0LEFT%d", i), Name: fmt.Sprintf("left-%d", i), Members: []string{"U0ADA"}})
+		}
+		r := newRig(t, slacksim.Options{Seed: seed})
+		now := time.Unix(1700000000, 0)
+		open := map[string]Opened{}
+		for i := range n {
+			id := fmt.Sprintf("C0LEFT%d", i)
+			open[id] = Opened{ID: id, Name: id, At: now}
+		}
+		d := NewDirectory(r.api, DirectoryOptions{
+			Clock: func() time.Time { return now }, Self: r.self.User,
+			Open: func(context.Context, string) ([]Opened, error) { return slices.Collect(maps.Values(open)), nil },
+			SaveChannel: func(_ context.Context, _ string, c Channel) {
+				if delete(open, c.ID); c.Kind == ChannelPublic {
+					open[c.ID] = Opened{ID: c.ID, Name: c.Name, At: now}
+				}
+			},
+		})
+		read := func(after time.Duration) map[string]int {
+			t.Helper()
+			now = now.Add(after)
+			before := r.calls()
+			if _, err := d.ReadingPlace(t.Context(), r.self.Workspace, "C0ENG", ChannelPublic, "U0ADA", ""); err != nil {
+				t.Fatal(err)
+			}
+			made := r.calls()
+			for method, count := range before {
+				made[method] -= count
+			}
+			return made
+		}
+		read(0)
+		r.emulator("channel", `{"channel":"C0LEFT3","is_private":true}`)
+		r.emulator("channel", `{"channel":"C0LEFT4","is_ext_shared":true}`)
+		r.emulator("channel", `{"channel":"C0LEFT5","is_archived":true}`)
+		if n > fewUnlisted {
+			if made := read(directoryTTL + time.Minute); made["conversations.info"]+made["conversations.list"] != 0 || len(open) != n {
+				t.Errorf("%d channels, within an hour: %d are open after %v", n, len(open), made)
+			}
+		}
+		made := read(unlistedFor + time.Minute)
+		if len(open) != n-2 || open["C0LEFT3"].ID+open["C0LEFT4"].ID != "" || open["C0LEFT5"].ID == "" {
+			t.Errorf("%d channels, of which one turned private and one shared: %d are open: %v", n, len(open), open)
+		}
+		if few := made["conversations.info"]; n > fewUnlisted && (few > 0 || made["conversations.list"] != 1) || n <= fewUnlisted && few != n {
+			t.Errorf("%d channels were asked for with %v", n, made)
+		}
 	}
 }
 

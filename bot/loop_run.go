@@ -106,7 +106,14 @@ func (l *Loop) mayRun(ctx context.Context, t *Turn) (hold, quiet string, err err
 	if errors.Is(err, scheduler.ErrNoDuty) {
 		return "", "the duty was deleted", nil
 	}
-	if err != nil || e.Report.Dry || strings.HasPrefix(t.duty.Owner, "cli:") {
+	if err == nil && e.Report.Dry {
+		why, err := l.People.blind(ctx, t.Workspace, t.Channel, e.User, "where it was asked for")
+		if why != "" {
+			quiet = "who asked what it would do may not read there any more"
+		}
+		return "", quiet, err
+	}
+	if err != nil || strings.HasPrefix(t.duty.Owner, "cli:") {
 		return "", "", err
 	}
 	p, err := l.People.Person(ctx, t.Workspace, t.duty.Owner)

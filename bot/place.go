@@ -9,12 +9,15 @@ import (
 	"deskmate/memory"
 )
 
+// A channel that the agent is not in, or that is archived, is not among those that
+// Slack lists with it.
 const (
-	// unlistedFor is how long it is taken as true that a channel is public which the
-	// agent is not in, or which is archived: each is asked for by itself.
+	// fewUnlisted is how many of them are asked for by themselves, whenever the others
+	// are listed.
+	fewUnlisted = 20
+	// unlistedFor is how long it is taken as true of more of them that they are public;
+	// then all public channels are listed.
 	unlistedFor = time.Hour
-	// mostUnlisted is how many of them are asked for at once, the oldest first.
-	mostUnlisted = 50
 )
 
 // freshen has memory know which of its public channels are not public any more. Of
@@ -38,33 +41,62 @@ func (d *Directory) freshen(ctx context.Context, workspace string) error {
 		for _, c := range list {
 			now[c.ID] = c
 		}
-		slices.SortStableFunc(open, func(a, b Opened) int { return a.At.Compare(b.At) })
-		asked := 0
+		var unlisted []Opened
 		for _, o := range open {
-			c, listed := now[o.ID]
-			if !listed {
-				if asked == mostUnlisted || d.o.Clock().Sub(o.At) < unlistedFor {
-					continue
-				}
-				asked++
-				if c, err = d.roster.channel(ctx, o.ID); isRefusal(err) {
-					c = Channel{ID: o.ID, Name: o.Name, Kind: ChannelPrivate} // Slack shows it to its members only, if it is there at all
-				} else if err != nil {
-					return false, fmt.Errorf("look up channel %s: %w", o.ID, err)
-				}
+			if c, listed := now[o.ID]; !listed {
+				unlisted = append(unlisted, o)
+			} else if c.Kind != ChannelPublic {
+				d.learn(ctx, workspace, c)
 			}
-			if c.Kind == ChannelPublic && listed {
-				continue
-			}
-			d.remember("channel:"+workspace+":"+o.ID, c)
-			d.o.SaveChannel(ctx, workspace, c)
 		}
-		return true, nil
+		return true, d.freshenUnlisted(ctx, workspace, unlisted)
 	})
 	if err != nil {
 		return fmt.Errorf("look which channels are public: %w", err)
 	}
 	return nil
+}
+
+// freshenUnlisted does so for channels that the agent is not in.
+func (d *Directory) freshenUnlisted(ctx context.Context, workspace string, all []Opened) error {
+	one := func(id string) (c Channel, shown bool, err error) {
+		c, err = d.roster.channel(ctx, id)
+		if isRefusal(err) {
+			return Channel{}, false, nil
+		}
+		return c, err == nil, err
+	}
+	if len(all) > fewUnlisted {
+		now := d.o.Clock()
+		all = slices.DeleteFunc(all, func(o Opened) bool { return now.Sub(o.At) < unlistedFor })
+	}
+	if len(all) > fewUnlisted {
+		public, err := d.roster.public(ctx)
+		if err != nil {
+			return fmt.Errorf("list public channels: %w", err)
+		}
+		one = func(id string) (Channel, bool, error) {
+			c, shown := public[id]
+			return c, shown, nil
+		}
+	}
+	for _, o := range all {
+		c, shown, err := one(o.ID)
+		if err != nil {
+			return fmt.Errorf("look up channel %s: %w", o.ID, err)
+		}
+		if !shown { // but to its members, if it is there at all
+			c = Channel{ID: o.ID, Name: o.Name, Kind: ChannelPrivate}
+		}
+		d.learn(ctx, workspace, c)
+	}
+	return nil
+}
+
+// learn keeps what Slack says of a channel.
+func (d *Directory) learn(ctx context.Context, workspace string, c Channel) {
+	d.remember("channel:"+workspace+":"+c.ID, c)
+	d.o.SaveChannel(ctx, workspace, c)
 }
 
 // ReadingPlace is where an answer appears and for whom, to read memory with: the one

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/slack-go/slack"
 )
@@ -108,6 +109,36 @@ func (r roster) list(ctx context.Context, most int, types ...string) ([]Channel,
 		cursor = next
 	}
 	return all, nil
+}
+
+// mostPages bounds how many pages of a listing are read, of a thousand each.
+const mostPages = 100
+
+// public lists all public channels of the workspace, archived ones too, by id.
+func (r roster) public(ctx context.Context) (map[string]Channel, error) {
+	all := map[string]Channel{}
+	cursor := ""
+	for range mostPages {
+		var page []slack.Channel
+		var next string
+		err := r.api.patient(ctx, "conversations.list", func(ctx context.Context) error {
+			var err error
+			page, next, err = r.api.client.GetConversationsContext(ctx, &slack.GetConversationsParameters{Cursor: cursor, Limit: 1000, Types: []string{"public_channel"}})
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range page {
+			one := toChannel(c)
+			all[one.ID] = one
+		}
+		if next == "" {
+			return all, nil
+		}
+		cursor = next
+	}
+	return nil, fmt.Errorf("there are more than %d public channels", mostPages*1000)
 }
 
 // members lists who is in a channel, the agent among them.

@@ -35,6 +35,7 @@ type leakHouse struct {
 	worlds  []*leakWorld
 	kind    map[string]string          // of a channel: public, private, shared, direct
 	in      map[string]map[string]bool // channel: people in it
+	shut    map[string]bool            // archived, or the agent is not in it any more
 	person  map[string]string          // member, guest, outsider, gone
 	told    map[string]*leakFact       // by its word
 	sources map[string]*leakFact       // by the word in its address
@@ -49,8 +50,9 @@ type leakWorld struct {
 	channels []string // the last is somebody's direct message with the agent
 	people   []string
 	duty     string // the word of the newest duty
-	owner    string
+	owner    string // of the duty, or who asked what it would do
 	place    string
+	dry      *scheduler.Dry
 }
 
 // leakFact is a note or a message.
@@ -118,7 +120,7 @@ func (h *leakHouse) judge(way, text, place, who string) map[string]bool {
 
 func leakSeed(n int, r *rand.Rand) (*slacksim.Seed, *leakHouse) {
 	seed := slacksim.DefaultSeed()
-	h := &leakHouse{r: r, kind: map[string]string{}, in: map[string]map[string]bool{}, person: map[string]string{}, told: map[string]*leakFact{},
+	h := &leakHouse{r: r, kind: map[string]string{}, in: map[string]map[string]bool{}, shut: map[string]bool{}, person: map[string]string{}, told: map[string]*leakFact{},
 		sources: map[string]*leakFact{}, read: map[string]string{}}
 	for i := range n {
 		w := &leakWorld{word: fmt.Sprintf("w%dx", i)}
@@ -316,7 +318,7 @@ func (h *leakHouse) change() {
 			if h.r.IntN(2) == 0 && w.owner != "" {
 				p = w.owner
 			}
-			switch h.r.IntN(6) {
+			switch h.r.IntN(8) {
 			case 0:
 				h.emulate("channel", map[string]any{"channel": c, "is_private": true})
 				if h.kind[c] == "public" {
@@ -336,6 +338,12 @@ func (h *leakHouse) change() {
 			case 5:
 				h.emulate("user", map[string]any{"user": p, "deleted": true})
 				h.person[p] = "gone"
+			case 6:
+				h.emulate("channel", map[string]any{"channel": c, "is_archived": true})
+				h.shut[c] = true
+			case 7:
+				h.emulate("membership", map[string]any{"channel": c, "user": agent, "action": "leave"})
+				h.shut[c] = true
 			}
 		}
 		if h.r.IntN(8) > 0 {
@@ -353,13 +361,16 @@ func (h *leakHouse) change() {
 	}
 }
 
-// runs gives every world a duty that comes due in an hour, and compares what its
-// run was given with what its owner may know in its place.
+// runs gives every world a duty that comes due in an hour, or that somebody has say
+// what it would do, and compares what its run was given with what its owner, or who
+// asked, may know in its place.
 func (h *leakHouse) runs(when string) {
 	h.t.Helper()
 	ctx := context.Background()
+	later := time.Date(2035, 1, 1, 9, 0, 0, 0, time.UTC)
 	for i, w := range h.worlds {
 		h.mu.Lock()
+		w.dry = nil
 		w.duty, w.owner, w.place = fmt.Sprintf("duty%dx%d", i, len(h.read)), w.people[h.r.IntN(len(w.people))], w.channels[h.r.IntN(len(w.channels))]
 		h.mu.Unlock()
 		kinds := map[string]string{"public": "public", "private": "private", "shared": "shared", "direct": "im"}
@@ -367,20 +378,35 @@ func (h *leakHouse) runs(when string) {
 		if h.r.IntN(4) == 0 && kind != "im" {
 			kind = "public" // as it was when the duty was made
 		}
-		if _, err := h.app.Duties.Create(ctx, scheduler.NewDuty{Workspace: h.app.Self.Workspace, Channel: w.place, ChannelKind: kind, Title: w.duty, Owner: w.owner,
-			Prompt: "tell about " + w.word + " deploy for " + w.duty, Schedule: scheduler.Schedule{At: h.clock.Now().Add(time.Hour), TZ: "Europe/Berlin"}}); err != nil {
+		dry, owner, place, at := h.r.IntN(4) == 0, w.owner, w.place, h.clock.Now().Add(time.Hour)
+		if dry {
+			owner, place, at = w.people[h.r.IntN(len(w.people))], w.channels[h.r.IntN(len(w.channels))], later
+		}
+		d, err := h.app.Duties.Create(ctx, scheduler.NewDuty{Workspace: h.app.Self.Workspace, Channel: place, ChannelKind: kind, Title: w.duty, Owner: owner,
+			Prompt: "tell about " + w.word + " deploy for " + w.duty, Schedule: scheduler.Schedule{At: at, TZ: "Europe/Berlin"}})
+		if err != nil {
 			h.t.Fatal(err)
 		}
+		if dry {
+			w.dry = &scheduler.Dry{By: w.owner, Channel: w.place, ChannelKind: kind, Thread: "1700000000.000100", Request: d.ID}
+		}
 	}
-	h.clock.Advance(time.Hour + time.Minute)
+	h.clock.Advance(time.Hour + time.Minute) // what Slack did not tell is asked for by now
+	for _, w := range h.worlds {
+		if w.dry != nil {
+			if _, err := h.app.Duties.DryRun(ctx, w.dry.Request, *w.dry); err != nil {
+				h.t.Fatal(err)
+			}
+		}
+	}
 	h.app.Look()
-	h.until(`SELECT NOT EXISTS (SELECT 1 FROM duties WHERE state = 'active') AND NOT EXISTS (SELECT 1 FROM runs WHERE state IN ('waiting', 'due'))`)
+	h.until(fmt.Sprintf(`SELECT NOT EXISTS (SELECT 1 FROM duties WHERE state = 'active' AND next_at < %d) AND`, migrations.Micros(later)) + ` NOT EXISTS (SELECT 1 FROM runs WHERE state IN ('waiting', 'due'))`)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	worked := 0
+	worked, dry := 0, 0
 	for _, w := range h.worlds {
 		text, ran := h.read[w.duty]
-		allowed := h.person[w.owner] == "member" && h.reads(w.place, w.owner)
+		allowed := h.reads(w.place, w.owner) && (h.person[w.owner] == "member" || w.dry != nil && h.person[w.owner] == "guest")
 		if ran && !allowed {
 			h.t.Errorf("%s: a run of %s was worked for %s (a %s) in %s (%s), who may not read there", when, w.duty, w.owner, h.person[w.owner], w.place, h.kind[w.place])
 		}
@@ -389,15 +415,18 @@ func (h *leakHouse) runs(when string) {
 			continue
 		}
 		worked++
+		if w.dry != nil {
+			dry++
+		}
 		got := h.judge("a run "+when, text, w.place, w.owner)
 		for word, f := range h.told {
-			if f.world == w.word && h.may(f, w.place, w.owner) && !got[word] {
+			if f.world == w.word && h.may(f, w.place, w.owner) && !got[word] && !h.shut[w.place] && !h.shut[f.from] {
 				h.t.Errorf("%s: a run for %s in %s (%s) was not given %s, which is for %q", when, w.owner, w.place, h.kind[w.place], word, f.scope)
 			}
 		}
 	}
-	if worked < len(h.worlds)/10 {
-		h.t.Errorf("%s: only %d of %d duties were worked", when, worked, len(h.worlds))
+	if worked < len(h.worlds)/10 || dry == 0 {
+		h.t.Errorf("%s: only %d of %d duties were worked, %d of them dry", when, worked, len(h.worlds), dry)
 	}
 }
 
