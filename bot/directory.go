@@ -304,6 +304,7 @@ func (d *Directory) Find(ctx context.Context, workspace, called string) (Person,
 	case 0:
 		return Person{}, fmt.Errorf("nobody is called %q", called)
 	case 1:
+		d.o.SavePerson(ctx, workspace, found[0])
 		return found[0], nil
 	}
 	return Person{}, fmt.Errorf("%d people are called %q: mention the right one with @", len(found), called)

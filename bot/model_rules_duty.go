@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	dutyList = regexp.MustCompile(`(?i)^(?:(?:list|show)(?:\s+me)?(?:\s+all)?\s+(?:(?:of\s+)?(?:the|my|our|your|these)\s+)?(?:duties|reminders|schedules?|scheduled\s+\S+|recurring\s+\S+)|(?:what|which)\s+(?:are\s+)?(?:(?:the|my|our|your)\s+)?(?:duties|reminders|schedules)\b.*|what(?:['’]s|\s+is|\s+do\s+you\s+have|\s+have\s+you\s+got)?\s+(?:is\s+)?scheduled\b.*|(?:(?:my|our|your)\s+)?(?:duties|reminders))(?:\s+(?:here|in\s+this\s+channel|for\s+(?:me|us)))?[.?! ]*$`)
+	dutyList = regexp.MustCompile(`(?i)^(?:(?:list|show)(?:\s+me)?(?:\s+all)?\s+(?:(?:of\s+)?(?:the|my|our|your|these)\s+)?(?:duties|reminders|schedules?|scheduled\s+\S+|recurring\s+\S+)|(?:what|which)\s+(?:are\s+)?(?:(?:the|my|our|your)\s+)?(?:duties|reminders|schedules)\b.*|what(?:['’]s|\s+is|\s+do\s+you\s+have|\s+have\s+you\s+got)?\s+(?:is\s+)?scheduled\b.*|(?:(?:my|our|your)\s+)?(?:duties|reminders)|who\s+(?:owns|answers\s+for|is\s+responsible\s+for)\s+(?:the\s+|this\s+)?(?:.{1,60}\s)?(?:duty|reminder|duties|reminders))(?:\s+(?:here|in\s+this\s+channel|for\s+(?:me|us)))?[.?! ]*$`)
 	dutyForm = regexp.MustCompile(`(?is)^(pause|suspend|snooze|stop|resume|unpause|restart|continue|reactivate|delete|remove|cancel|drop|run|execute|trigger)\s+((?:the|my|our|your|that|this)\s+)?(.+?)[.!?]*$`)
 	dutyWord = regexp.MustCompile(`(?i)\b(?:dut(?:y|ies)|reminders?|schedules?)\b\s*:?\s*`)
 	dutyID   = regexp.MustCompile(`(?i)\bd_?[a-z2-7]{10}\b|\bd_[a-z0-9]+\b`)

@@ -17,7 +17,7 @@ var (
 	leaving   = regexp.MustCompile(`(?is)^(` + rPerson + `|i)(?:['’]s|['’]m|\s+is|\s+am)?\s+(?:leav(?:es|e|ing)|quits?|goes|going\s+away)(?:\s+(?:us|the\s+(?:company|team)))?\s*(.*?)\s*[:,;.–-]+\s*(?:so\s+)?who\s+(?:takes?|will\s+take|gets?|should\s+take|takes?\s+over)\b.*$`)
 	whoTakes  = regexp.MustCompile(`(?is)^who\s+(?:takes?|will\s+take|takes?\s+over|gets?)\s+(?:what|over|everything)?\s*(?:when|if|after|from)\s+(` + rPerson + `|i)\s+(?:leav(?:es|e)|quits?|goes)\s*(.*?)[.?! ]*$`)
 	settledIt = regexp.MustCompile(`(?i)^(?:(?:this|the)\s+thread\s+is\s+(?:settled|resolved|done|closed|finished)|(?:settle|close|resolve)\s+(?:this|the)\s+thread|mark\s+(?:this|the)\s+thread\s+(?:as\s+)?(?:settled|resolved|done|closed))[.! ]*$`)
-	someMe    = regexp.MustCompile(`(?i)^(?:i|me|myself)$`)
+	someMe    = regexp.MustCompile(`(?i)^(?:i|me|myself|i['’]m)$`)
 )
 
 // passing is the requests to hand work over: "hand my duties to @chloe", "take over

@@ -168,6 +168,7 @@ func (a ask) calling() (intent, bool) {
 var (
 	noteForm   = regexp.MustCompile(`(?is)^(?:remember|memori[sz]e|note|take\s+(?:a\s+)?note|make\s+a\s+note|keep\s+in\s+mind|write\s+down|jot\s+down|for\s+the\s+record|don['’]?t\s+forget)\b(\s+(?:for|to)\s+(?:everyone|everybody|all|the\s+(?:whole\s+)?(?:workspace|company|team)))?(\s*[:,]|\s+(?:that|this|the\s+following|of|down)\b\s*:?|\s)\s*(.+)$`)
 	decided    = regexp.MustCompile(`(?is)^(?:decision|decided|fyi)\s*:\s*(.+)$`)
+	corrected  = regexp.MustCompile(`(?is)^(?:correction|update)\s*[:,]\s*(.+)$`)
 	noteAsks   = regexp.MustCompile(`(?is)^(?:remember|note)\s+(?:what|when|who|whom|where|why|which|how|if|whether)\b.*\?\s*$`)
 	wholeSpace = regexp.MustCompile(`(?i)\s*\((?:for\s+)?(?:everyone|(?:the\s+)?(?:whole\s+)?workspace(?:[\s-]wide)?)\)\s*$`)
 )
@@ -180,6 +181,8 @@ func (a ask) noting() (intent, bool) {
 		if m[1] != "" {
 			scope = "workspace"
 		}
+	} else if m := corrected.FindStringSubmatch(a.text); m != nil && !a.silent {
+		fact = m[1]
 	} else if !a.silent && (decided.MatchString(a.text) || judgeForm.MatchString(a.text) && !strings.Contains(a.text, "?")) {
 		fact = strings.TrimSpace(a.text)
 	}

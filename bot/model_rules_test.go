@@ -191,6 +191,8 @@ func TestRulesUnderstandDuties(t *testing.T) {
 		{"pause d_abcdefghij please", `duty_pause {"duty":"d_abcdefghij"}`},
 		{"pause the stand-up reminder", `duty_pause {"duty":"stand-up"}`},
 		{"pause the stand-up", `duty_pause {"duty":"stand-up"}`},
+		{"pause all my duties until Monday", `duty_pause {"duty":"all my","until":"until Monday"}`},
+		{"who owns the stand-up duty?", `duty_list {}`},
 		{"stop reminding me about the oven", `duty_pause {"duty":"the oven"}`},
 		{"resume duty stand-up time", `duty_resume {"duty":"stand-up time"}`},
 		{"resume d_abcdefghij.", `duty_resume {"duty":"d_abcdefghij"}`},

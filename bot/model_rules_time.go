@@ -37,7 +37,7 @@ const (
 )
 
 // does-words: a sentence that begins with one asks for something to be done.
-const actionWords = `(?:post|say|tell|remind|ask|ping|send|write|summari[sz]e|sum up|recap|check|read|list|dm|message|announce|react|share|report|give|show|let|nudge|call|run|wish|congratulate|warn|collect|compile|gather|prepare|publish|compare|fetch|look|greet|thank|generate|update)`
+const actionWords = `(?:post|say|tell|remind|ask|ping|send|write|summari[sz]e|sum up|recap|check|read|list|dm|message|announce|react|share|report|give|show|let|nudge|call|run|wish|congratulate|warn|collect|compile|gather|prepare|publish|compare|fetch|look|greet|thank|generate|update|answer|reply|respond|add)`
 
 var (
 	timeFirst  = regexp.MustCompile(`(?is)^(` + tPhrase + `)(?:\s*[,:;–-]+\s*|\s+|$)(.*)$`)

@@ -70,6 +70,9 @@ func shield(s string, allowed []string) string {
 	return token.ReplaceAllStringFunc(s, func(t string) string {
 		name := token.FindStringSubmatch(t)[1]
 		if !passes(name, allowed) {
+			if _, label, named := strings.Cut(strings.Trim(t, "<>"), "|"); named && label != "" {
+				return "@" + strings.TrimPrefix(label, "@") // told by name, and not notified
+			}
 			return t
 		}
 		return shieldOpen + name + shieldClose

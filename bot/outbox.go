@@ -2,9 +2,11 @@ package bot
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -126,6 +128,11 @@ func (o *Outbox) Queue(tx *migrations.Tx, p Post) error {
 	if p.Key == "" || p.Channel == "" || p.Workspace == "" {
 		return fmt.Errorf("queue post %q: workspace, channel or key is missing", p.Key)
 	}
+	text, err := withNames(tx, p)
+	if err != nil {
+		return err
+	}
+	p.Text = text
 	for _, one := range o.parts(p) {
 		if strings.TrimSpace(one.Mrkdwn) == "" {
 			continue
@@ -136,6 +143,43 @@ func (o *Outbox) Queue(tx *migrations.Tx, p Post) error {
 	}
 	return nil
 }
+
+var bareMention = regexp.MustCompile(`<@([UW][A-Z0-9]+)>`)
+
+// withNames is the text of a post with names in its mentions, <@U1|ada>, for those
+// that notify nobody: they are read as @ada, not as an id.
+func withNames(tx *migrations.Tx, p Post) (string, error) {
+	if p.Ours {
+		return p.Text, nil
+	}
+	names := map[string]string{p.Requester: ""}
+	for _, m := range bareMention.FindAllStringSubmatch(p.Text, maxNamed) {
+		id, name := m[1], ""
+		if _, known := names[id]; known {
+			continue
+		}
+		err := tx.QueryRow(`SELECT name FROM people WHERE workspace = $1 AND id = $2 UNION ALL SELECT name FROM agents WHERE workspace = $1 AND user_id = $2`, p.Workspace, id).Scan(&name)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return "", fmt.Errorf("look up the name of %s: %w", id, err)
+		}
+		names[id] = strings.Map(func(r rune) rune {
+			if strings.ContainsRune("<>|`\n", r) {
+				return -1
+			}
+			return r
+		}, name)
+	}
+	return bareMention.ReplaceAllStringFunc(p.Text, func(m string) string {
+		id := bareMention.FindStringSubmatch(m)[1]
+		if names[id] == "" {
+			return m
+		}
+		return "<@" + id + "|" + names[id] + ">"
+	}), nil
+}
+
+// maxNamed bounds how many mentions of a post are looked up.
+const maxNamed = 200
 
 func queue(tx *migrations.Tx, p part) error {
 	body, err := json.Marshal(p)

@@ -359,3 +359,21 @@ func TestOutboxLooksAfterACrash(t *testing.T) {
 	f.empty()
 	sameTexts(t, "the channel", f.own("C0GENERAL", ""), "one")
 }
+
+// A mention that must notify nobody is read as a name, where there is one.
+func TestOutboxNamesWhomItDoesNotMention(t *testing.T) {
+	t.Parallel()
+	f := newOffice(t, OutboxOptions{})
+	if err := f.db.Write(t.Context(), func(tx *migrations.Tx) error {
+		_, err := tx.Exec(`INSERT INTO people (workspace, id, name, real_name, tz, kind, is_admin, is_deleted, fetched_at) VALUES ($1, 'U0BEN', 'ben <!here>', '', '', 'member', 0, 0, 0), ($1, 'U0ADA', 'ada', '', '', 'member', 0, 0, 0)`, f.self.Workspace)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p := f.post("a", "<@U0BEN>, <@U0ADA> and <@U0CHLOE>")
+	p.Requester = "U0ADA"
+	f.queue(p)
+	f.run()
+	f.empty()
+	sameTexts(t, "the channel", f.own("C0GENERAL", ""), "@ben !here, <@U0ADA> and &lt;@U0CHLOE&gt;")
+}

@@ -54,9 +54,9 @@ func dutyTools(b Toolbox) []Tool {
 			Description: "Show the newest runs of a duty of this channel, and what became of them."},
 		{Name: "duty_pause", Class: identity.ClassWrite, Repeatable: true, Run: t.pause,
 			Schema:      object(append(append([]string{}, which...), "until?", "until when, in the person's own words, such as: Monday; for two weeks")...),
-			Description: "Pause a duty of this channel until a time, or until it is resumed."},
-		{Name: "duty_resume", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "Let a paused duty run again. For its owner, the sponsor or an admin.",
-			Run: t.steer("Resumed", t.scheduler.Resume)},
+			Description: "Pause a duty of this channel, or all that the person owns (duty: all), until a time, or until it is resumed."},
+		{Name: "duty_resume", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "Let a paused duty run again, or all that the person owns (duty: all). For its owner, the sponsor or an admin.",
+			Run: t.resume},
 		{Name: "duty_delete", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "End a duty of this channel for good. For its owner, the sponsor or an admin.",
 			Run: t.steer("Deleted", t.cards.Delete)},
 		{Name: "duty_run", Class: identity.ClassWrite, Repeatable: true, Schema: object(which...), Description: "Run a duty of this channel once now, beside its schedule. For its owner, the sponsor or an admin.",
@@ -281,86 +281,6 @@ func DutyState(d scheduler.Duty) string {
 	return "next " + DutyTime(d, d.NextAt)
 }
 
-// here are the duties that report to the place of the call. Those of other
-// places are nobody's business here.
-func (t dutyTool) here(ctx context.Context, c Call) ([]scheduler.Duty, error) {
-	all, err := t.scheduler.List(ctx, scheduler.Filter{Workspace: c.Turn.Workspace, Channel: c.Turn.Channel})
-	if err != nil {
-		return nil, fmt.Errorf("list duties: %w", err)
-	}
-	return all, nil
-}
-
-// named decodes a call that names a duty, and finds it.
-func (t dutyTool) named(ctx context.Context, c Call) (scheduler.Duty, error) {
-	var a struct{ Duty string }
-	if err := c.decode(&a); err != nil {
-		return scheduler.Duty{}, err
-	}
-	return t.find(ctx, c, a.Duty)
-}
-
-// find is the one duty here that was meant, by id or words.
-func (t dutyTool) find(ctx context.Context, c Call, called string) (scheduler.Duty, error) {
-	all, err := t.here(ctx, c)
-	if err != nil {
-		return scheduler.Duty{}, err
-	}
-	words := strings.Fields(strings.ToLower(strings.Trim(called, "`\"' ")))
-	var found []scheduler.Duty
-	for _, d := range all {
-		if len(words) == 1 && d.ID == words[0] {
-			return d, nil
-		}
-		fits := len(words) > 0
-		for _, w := range words {
-			fits = fits && (strings.Contains(strings.ToLower(d.Title+" "+d.Prompt+" "+d.When), w) || isFiller(w))
-		}
-		if fits {
-			found = append(found, d)
-		}
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return scheduler.Duty{}, badArgument("no duty of this channel fits %q; duty_list shows them", called)
-	}
-	var ids []string
-	for _, d := range found {
-		ids = append(ids, d.ID+" ("+d.Title+")")
-	}
-	return scheduler.Duty{}, badArgument("%d duties fit %q, name one by its id: %s", len(found), called, strings.Join(ids, ", "))
-}
-
-func isFiller(word string) bool {
-	switch word {
-	case "the", "a", "an", "duty", "duties", "my", "our", "reminder", "to", "about", "for":
-		return true
-	}
-	return false
-}
-
-// allowed refuses who may not steer a duty. A run acts with its owner's rights and
-// a deletion takes away their work, so that being in the channel is not enough; to
-// pause is open to all there, and to look too.
-func (t dutyTool) allowed(ctx context.Context, c Call, d scheduler.Duty) error {
-	may, err := t.rules.May(ctx, c.Event.User, d)
-	if err == nil && !may {
-		return badArgument("%s; anybody here may pause it", MayNot)
-	}
-	return err
-}
-
-// own is the duty that the call names, of somebody who may steer it.
-func (t dutyTool) own(ctx context.Context, c Call) (scheduler.Duty, error) {
-	d, err := t.named(ctx, c)
-	if err != nil {
-		return scheduler.Duty{}, err
-	}
-	return d, t.allowed(ctx, c, d)
-}
-
 func (t dutyTool) steer(done string, change func(ctx context.Context, id, by string) (scheduler.Duty, error)) func(context.Context, Call) (identity.Result, error) {
 	return func(ctx context.Context, c Call) (identity.Result, error) {
 		d, err := t.own(ctx, c)
@@ -369,6 +289,39 @@ func (t dutyTool) steer(done string, change func(ctx context.Context, id, by str
 		}
 		return t.steered(ctx, c, done, d.ID, change)
 	}
+}
+
+func (t dutyTool) resume(ctx context.Context, c Call) (identity.Result, error) {
+	var a struct{ Duty string }
+	if err := c.decode(&a); err != nil {
+		return identity.Result{}, err
+	}
+	meant, err := t.meant(ctx, c, a.Duty)
+	if err != nil {
+		return identity.Result{}, err
+	}
+	for _, d := range meant {
+		if err := t.allowed(ctx, c, d); err != nil {
+			return identity.Result{}, err
+		}
+	}
+	return t.each(ctx, c, "Resumed", meant, t.scheduler.Resume)
+}
+
+// each steers several duties, and says what became of each.
+func (t dutyTool) each(ctx context.Context, c Call, done string, all []scheduler.Duty, change func(ctx context.Context, id, by string) (scheduler.Duty, error)) (identity.Result, error) {
+	var said []string
+	for _, d := range all {
+		got, err := t.steered(ctx, c, done, d.ID, change)
+		if err != nil && len(all) == 1 {
+			return identity.Result{}, err
+		}
+		if err != nil {
+			got.Text = fmt.Sprintf("Not %s: %s (%s): %s.", strings.ToLower(done), d.Title, d.ID, err)
+		}
+		said = append(said, got.Text)
+	}
+	return text("%s", strings.Join(said, "\n"))
 }
 
 func (t dutyTool) steered(ctx context.Context, c Call, done, id string, change func(ctx context.Context, id, by string) (scheduler.Duty, error)) (identity.Result, error) {
@@ -393,7 +346,7 @@ func (t dutyTool) pause(ctx context.Context, c Call) (identity.Result, error) {
 	if err := c.decode(&a); err != nil {
 		return identity.Result{}, err
 	}
-	d, err := t.find(ctx, c, a.Duty)
+	meant, err := t.meant(ctx, c, a.Duty)
 	if err != nil {
 		return identity.Result{}, err
 	}
@@ -407,8 +360,8 @@ func (t dutyTool) pause(ctx context.Context, c Call) (identity.Result, error) {
 			return identity.Result{}, badArgument("%s", err)
 		}
 	}
-	return t.steered(ctx, c, "Paused", d.ID, func(ctx context.Context, id, by string) (scheduler.Duty, error) {
-		return t.cards.Pause(ctx, id, by, until, c.Key)
+	return t.each(ctx, c, "Paused", meant, func(ctx context.Context, id, by string) (scheduler.Duty, error) {
+		return t.cards.Pause(ctx, id, by, until, c.Key+id)
 	})
 }
 

@@ -76,7 +76,7 @@ func LookFor(what string) (pattern, means string, err error) {
 		bare = rest
 	}
 	for _, n := range named {
-		if slices.Contains(n.names, strings.ToLower(bare)) {
+		if called := strings.ToLower(bare); slices.Contains(n.names, called) || slices.Contains(n.names, strings.TrimSuffix(called, "s")) {
 			return n.pattern, n.means, nil
 		}
 	}

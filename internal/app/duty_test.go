@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -164,5 +165,31 @@ func TestAModelCannotConfirm(t *testing.T) {
 	d.until(`SELECT COUNT(*) = 1 FROM runs`)
 	if n := d.one(`SELECT COUNT(*) FROM ledger_entries WHERE leaf LIKE '%duty.changed%'`); n != "1" {
 		t.Errorf("the ledger tells of %s changes", n)
+	}
+}
+
+// All means those of who asks: the duties of others go on.
+func TestAllOfOnesDutiesArePausedAndResumed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, modelsim.Always(modelsim.Reply{Text: "x"}), func(a *App) { a.loop.Model = bot.NewRules() })
+	for i, owner := range []string{ben, ben, "U0ADA"} {
+		if _, err := d.app.Duties.Create(context.Background(), scheduler.NewDuty{Workspace: d.app.Self.Workspace, Channel: eng, ChannelKind: bot.ChannelPublic, Prompt: fmt.Sprintf("say hello %d when called", i),
+			Schedule: scheduler.Schedule{Cron: "0 9 * * *", TZ: "UTC"}, Owner: owner}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ say, answer, paused string }{
+		{"pause all my duties", "(?s)Paused: .*Paused: ", "2"},
+		{"resume all duties", "(?s)Resumed: .*Resumed: ", "0"},
+		{"pause the duty about ello", "no duty of this channel fits", "0"},
+	} {
+		thread := d.ask(d.ben, c.say)
+		d.answer(thread, c.answer)
+		if got := d.one(`SELECT COUNT(*) FROM duties WHERE state = 'paused' AND owner = '` + ben + `'`); got != c.paused {
+			t.Errorf("%q: %s are paused, want %s", c.say, got, c.paused)
+		}
+	}
+	if got := d.one(`SELECT COUNT(*) FROM duties WHERE state = 'active' AND owner = 'U0ADA'`); got != "1" {
+		t.Errorf("%s duties of Ada's are active, want hers", got)
 	}
 }
