@@ -100,12 +100,14 @@ func harmlessQuote(text string) string {
 	return clip(strings.NewReplacer("<", "", ">", "", "`", "'", "*", "", "_", " ").Replace(strings.Join(strings.Fields(text), " ")), 200)
 }
 
-// commitments are what notes the promise of e, where the scope allows it.
-func (w *Watcher) commitments(ctx context.Context, e Event) ([]func(tx *migrations.Tx) error, error) {
-	if e.Thread == "" || e.User == "" || !promiseWord.MatchString(e.Text) {
+// commitments are what notes the promise of e, where the scope allows it; mine is said
+// of what is for the agent.
+func (w *Watcher) commitments(ctx context.Context, e Event, mine bool) ([]func(tx *migrations.Tx) error, error) {
+	thread := first(e.Thread, e.TS)
+	if thread == "" || e.User == "" || e.Thread == "" && mine || !promiseWord.MatchString(e.Text) {
 		return nil, nil
 	}
-	may, err := w.Memory.Follows(ctx, e.Workspace, e.Channel)
+	may, err := w.Memory.Follows(ctx, e.Workspace, e.Channel, mine)
 	if err != nil || !may {
 		return nil, err
 	}
@@ -129,7 +131,7 @@ func (w *Watcher) commitments(ctx context.Context, e Event) ([]func(tx *migratio
 	}
 	n := scheduler.NewDuty{
 		Workspace: e.Workspace, Channel: e.Channel, ChannelKind: kind, Kind: scheduler.KindFollow, Title: "Commitment: " + harmlessQuote(said.what), Prompt: harmlessQuote(said.what),
-		Schedule: said.when, Trigger: scheduler.Trigger{Channel: e.Channel, Thread: e.Thread, Person: e.User}, Report: scheduler.ReportThread, Thread: e.Thread,
+		Schedule: said.when, Trigger: scheduler.Trigger{Channel: e.Channel, Thread: thread, Person: e.User}, Report: scheduler.ReportThread, Thread: thread,
 		Owner: e.User, Label: label.Of(e.Channel, kind), Request: "promise:" + e.Channel + ":" + e.TS,
 	}
 	return []func(tx *migrations.Tx) error{func(tx *migrations.Tx) error {

@@ -57,8 +57,8 @@ func (w *Watcher) Watch(ctx context.Context, e Event, mine bool) (func(tx *migra
 			}
 		}
 	}
-	if mine && e.Kind == KindMessage {
-		noted, err := w.commitments(ctx, e)
+	if e.Kind == KindMessage {
+		noted, err := w.commitments(ctx, e, mine)
 		if err != nil {
 			// A promise that is not noted is no loss of a message.
 			w.Logger.Warn().Err(err).Msg("commitment not looked for")

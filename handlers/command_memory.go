@@ -145,7 +145,7 @@ func rulesOf(s memory.Settings) string {
 		all = append(all, "I make notes of decisions by my own judgement, each with a button to undo it")
 	}
 	if s.Follow {
-		all = append(all, "I remind people in my threads of what they say they will do")
+		all = append(all, "I remind people in my threads, and wherever I learn from a channel, of what they say they will do")
 	}
 	if s.Days > 0 {
 		all = append(all, fmt.Sprintf("messages are kept for %d days", s.Days))
@@ -254,7 +254,7 @@ func (h *Commands) setMemory(ctx context.Context, a asking, p memory.Place, word
 func announced(word string, on bool, by string) string {
 	switch {
 	case word == "follow" && on:
-		return "From now on I note in my threads here what members say they will do by a time, and remind them of it there: <@" + by + "> turned that on. " +
+		return "From now on I note in my threads here, and in the whole channel while I learn from it, what members say they will do by a time, and remind them of it there: <@" + by + "> turned that on. " +
 			"Each note says so, with a button to undo it; `/deskmate memory follow off` ends it."
 	case word == "follow":
 		return "I no longer note what people say they will do: <@" + by + "> turned that off."

@@ -200,11 +200,12 @@ func (m *Memory) Keeps(ctx context.Context, workspace, channel, ts string, isCha
 	return is, nil
 }
 
-// Follows reports whether commitments are followed in a channel: there, or in the
-// whole workspace, somebody turned it on.
-func (m *Memory) Follows(ctx context.Context, workspace, channel string) (bool, error) {
+// Follows reports whether people of a channel are reminded of what they say they will
+// do: in threads of the agent, and in all of a channel that it learns from.
+func (m *Memory) Follows(ctx context.Context, workspace, channel string, own bool) (bool, error) {
 	var is bool
-	err := m.db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM memory_scopes WHERE workspace = $1 AND scope IN ('workspace', 'channel:' || $2, 'dm:' || $2) AND follow = 1)`, workspace, channel).Scan(&is)
+	err := m.db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM memory_scopes WHERE workspace = $1 AND scope IN ('workspace', 'channel:' || $2, 'dm:' || $2) AND follow = 1)
+		AND ($3 OR EXISTS (SELECT 1 FROM memory_scopes WHERE workspace = $1 AND scope = 'channel:' || $2 AND learn = 1))`, workspace, channel, own).Scan(&is)
 	if err != nil {
 		return false, fmt.Errorf("look up whether commitments in %s are followed: %w", channel, err)
 	}
