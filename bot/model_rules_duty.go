@@ -195,7 +195,7 @@ func (a ask) wider(narrow string, any bool) (when, what string, ok bool) {
 }
 
 var (
-	timeLeads = regexp.MustCompile(`(?i)^(?:every|each|\d{1,2}[:.h]\d\d\s|\d{1,2}\s*[ap]m\s|just\s+once|only\s+on|on\s+(?:business|work(?:ing)?)\s+days|daily|weekly|biweekly|fortnightly|(?:bi-?)?monthly|quarterly|yearly|annually|hourly|twice|once|(?:semi|half-)\w+ly|all\s+w|on\s+(?:the|every|each|\S+days|(?:\S+\s+)?\S+day\b.*\bat\s+\d)|at\s|the\s+(?:first|last|second|third|fourth|\d)|from\s|between\s|starting\s|beginning\s|until\s|during\s|next\s|(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:days?)?(?:\s*[,&–-]|\s+(?:to|and|or|in|at)\b)|(?:\d+|a|two|three|four|half|quarter)\s+(?:minutes?\s+|days?\s+|weeks?\s+|months?\s+)?(?:before|after|past|from)\s|in\s+the\s+(?:morning|evening))`)
+	timeLeads = regexp.MustCompile(`(?i)^(?:every|each|\d{1,2}[:.h]\d\d\s|\d{1,2}\s*[ap]m\s|just\s+once|only\s+on|on\s+(?:business|work(?:ing)?)\s+days|daily|weekly|biweekly|fortnightly|(?:bi-?)?monthly|quarterly|yearly|annually|hourly|twice|once|(?:semi|half-)\w+ly|all\s+w|on\s+(?:the|every|each|\S+days|(?:\S+\s+)?\S+day\b.*\bat\s+\d)|at\s|the\s+(?:first|last|second|third|fourth|\d)|from\s|between\s|starting\s|beginning\s|until\s|during\s|next\s|(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:days?)?(?:\s*[,&–-]|\s+(?:to|and|or|in|at)\b)|(?:\d+|an?|two|three|four|half|quarter)\s+(?:an\s+)?(?:(?:minutes?|hours?|days?|weeks?|months?)\s+)?(?:before|after|past|from)\s|in\s+the\s+(?:morning|evening))`)
 	hasAction = regexp.MustCompile(`(?i)\b` + actionWords + `\b`)
 )
 

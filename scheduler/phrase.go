@@ -86,7 +86,7 @@ func find(text, visible string) (*phrase, error) {
 			return f, f.beside(tokens[:i])
 		}
 		switch {
-		case f.adjective:
+		case f.adjective && isAdjective(tokens[i].text):
 			habit = tokens[i].text
 		case f.day != nil && f.problem != nil && f.clock != nil: // Monday to Thursday at 9
 			return nil, f.problem

@@ -3,7 +3,10 @@ package scheduler
 import (
 	"slices"
 	"strings"
+	"time"
 )
+
+var errBeside = unclear("I keep to a time, not to what is before or after it. Which is it? For example: tomorrow at 9:30.")
 
 // beside refuses a whole time if what stands right before it, or how it was begun,
 // changes what it means, so that half of a wish is not taken for the whole.
@@ -18,11 +21,18 @@ func (f *phrase) beside(before []token) error {
 	case len(before) == 0:
 		return nil
 	case word(1) == "before" || word(1) == "after", word(1) == "from" && units[word(2)] != "":
-		return unclear("I keep to a time, not to what is before or after it. Which is it? For example: tomorrow at 9:30.")
+		return errBeside
+	case (word(1) == "or" || word(1) == "and" || word(1) == "&") && isWeekday(word(2)):
+		return errOneTime
 	case f.weekly && slices.Contains(feasts, word(1)):
 		return unclear("I do not know feasts and holidays. On which date is that? For example: on 2026-12-01 at 10:00.")
 	case f.weekly && (slices.Contains(ordinalNames, word(1)) || slices.Contains(laterOrdinals, word(1)) || slices.Contains(ordinalEndings, word(1)) && isDigits(word(2))):
 		return unclear("Of every month, or once? For example: on the first Monday of every month at 9:00, or on 2026-12-01 at 10:00.")
+	}
+	for i, t := range before { // half an hour before the demo, on Friday at 15:00
+		if (t.text == "before" || t.text == "after") && i > 0 && (units[before[i-1].text] != "" && len(before[i-1].text) > 2 || slices.Contains([]string{"shortly", "right", "just"}, before[i-1].text)) {
+			return errBeside
+		}
 	}
 	if f.repeats() {
 		return nil
@@ -94,7 +104,7 @@ func (r *reader) minuteOfHour(f *phrase) (bool, error) {
 	switch {
 	case minute > 59:
 		return false, unclear("An hour has minutes from 0 to 59. For example: every hour at :15.")
-	case f.interval != 0 && f.interval.Minutes() != float64(int(f.interval.Hours())*60):
+	case f.interval != 0 && f.interval%time.Hour != 0:
 		return false, unclear("Which minute is for whole hours only. For example: every hour at :15.")
 	}
 	f.offset = minute

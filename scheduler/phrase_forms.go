@@ -24,28 +24,17 @@ func (r *reader) phrase() (*phrase, error) {
 			return nil, err
 		}
 	}
-	begin := r.i
-	var ahead *timeOfDay
-	if c == nil { // 9am every weekday
-		if ahead, err = r.clock(false); ahead == nil || err != nil {
-			ahead, r.i = nil, begin
-		}
+	if c == nil {
+		c = r.clockBeforeDay()
+		f.clock = c
 	}
 	found, err := r.when(f)
-	if ahead != nil && (!found || err != nil) {
-		ahead, r.i, f = nil, begin, &phrase{}
-		led = r.leading(f)
-		found, err = r.when(f)
-	}
-	if ahead != nil {
-		c, f.clock = ahead, ahead
-	}
 	switch {
 	case err != nil:
 		return nil, err
 	case !found && c == nil, led && !f.repeats():
 		return nil, nil
-	case past && f.interval.Minutes() != float64(int(f.interval.Hours())*60), past && f.interval == 0:
+	case past && (f.interval == 0 || f.interval%time.Hour != 0):
 		return nil, unclear("Which minute is for whole hours only. For example: every hour at :15.")
 	case f.inMonths != nil && f.repeated != nil && f.repeated.months != "*":
 		return nil, unclear("Those days have their months already. For example: every Monday in July and August at 9:30.")
@@ -120,6 +109,20 @@ func (r *reader) leading(f *phrase) (led bool) {
 	}
 	f.from, f.until, f.window, f.zone = g.from, g.until, g.window, g.zone
 	return true
+}
+
+// clockBeforeDay reads "9am" of "9am every weekday"; nil if no day follows.
+func (r *reader) clockBeforeDay() *timeOfDay {
+	begin := r.i
+	if c, err := r.clock(false); c != nil && err == nil {
+		back := r.i
+		found, err := r.when(&phrase{})
+		if r.i = back; found && err == nil {
+			return c
+		}
+	}
+	r.i = begin
+	return nil
 }
 
 // clockAfterAt reads "at 9:30"; nil if that does not come next.
@@ -475,6 +478,9 @@ func (r *reader) goesOn(joined bool) bool {
 		return true
 	}
 	if c, err := r.clock(false); c != nil || err != nil {
+		return true
+	}
+	if isWeekday(r.peek(0)) && (r.peek(1) == "at" || r.peek(1) == "@") {
 		return true
 	}
 	if joined {
