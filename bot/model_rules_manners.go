@@ -11,6 +11,7 @@ var (
 	helloForm  = regexp.MustCompile(`(?i)^(?:hi|hello|hey|hiya|howdy|yo|greetings|good\s+(?:morning|afternoon|evening|day)|morning|ping|test)(?:[\s,]+(?:there|deskmate|@deskmate|team|all|<@[^>]+>))*[.!?\s:)]*$`)
 	howAreYou  = regexp.MustCompile(`(?i)^how\s+(?:are\s+you|is\s+it\s+going|do\s+you\s+do)\b[^?]{0,20}[?.! ]*$`)
 	whoForm    = regexp.MustCompile(`(?i)^(?:(?:who|what)\s+are\s+you\b.*|who['’]?s\s+this|introduce\s+yourself.*|whoami|who\s+am\s+i\s+talking\s+to|are\s+you\s+(?:an?\s+)?(?:bot|ai|human|robot|person|real|machine|language\s+model|llm|chatgpt|there)\b.*|what\s+is\s+deskmate|(?:which|what)\s+(?:language\s+)?(?:model|llm)\s+(?:are|do|is)\b.*|what(?:['’]s|\s+is)\s+your\s+name|who\s+(?:is\s+your\s+sponsor|answers\s+for\s+you|made\s+you|runs\s+you))[?.! ]*$`)
+	notesForm  = regexp.MustCompile(`(?i)^(?:(?:list|show(?:\s+(?:me|us))?|export)\s+(?:all\s+)?(?:(?:of\s+)?(?:your|the|my|our)\s+)?(?:notes|memory|memories|what\s+you\s+(?:know|remember)(?:\s+(?:here|about\s+(?:me|us)))?)|what\s+(?:notes\s+do\s+you\s+have|do\s+you\s+(?:know|remember))(?:\s+(?:about\s+(?:me|us)|here|in\s+this\s+channel))?)[.?! ]*$`)
 	helpForm   = regexp.MustCompile(`(?i)^(?:help(?:\s+me)?|\?+|commands|usage|(?:what|which)\s+(?:can|could)\s+(?:you|i|we)\s+(?:do|ask|help|say)\b.*|what\s+do\s+you\s+do|what\s+are\s+you\s+able\s+to\s+do.*|how\s+(?:can|do)\s+(?:you\s+help|i\s+use\s+you|you\s+work|this\s+work).*|what\s+(?:tools|skills)\s+do\s+you\s+have.*|what\s+are\s+your\s+(?:tools|skills|abilities).*)[?.! ]*$`)
 )
 
@@ -39,9 +40,13 @@ func (a ask) itself() (intent, bool) {
 		return does(use("who_am_i"), func(r string) string { return r + "\n\n" + whatIAm })
 	case helpForm.MatchString(a.text):
 		return does(use("what_can_you_do"), a.help)
+	case notesForm.MatchString(a.text):
+		return says(notesAre)
 	}
 	return intent{}, false
 }
+
+const notesAre = "`/deskmate memory` lists what I know here, to you alone, and says how to correct and forget it; my Home tab has it too. To ask for something: `what do you know about the release?`. An operator writes all of it to files: `deskmate memory export DIR`."
 
 // examples are requests that the rules understand, with the tool that each needs.
 var examples = []struct{ tool, text string }{

@@ -3,6 +3,7 @@ package bot
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -88,13 +89,25 @@ func readHits(result, query string) []hit {
 	return hits
 }
 
-// best keeps what answers: no questions where there are statements, nothing that
+// isOrder reports whether a message mentions somebody and asks for something that the
+// rules do, but to remember: it tells nothing.
+func isOrder(text string) bool {
+	if !leadingMention.MatchString(text) {
+		return false
+	}
+	order := ask{whole: text}
+	order.text = order.plain()
+	calls := understand(order).calls
+	return len(calls) > 0 && !slices.ContainsFunc(calls, func(c ToolCall) bool { return c.Name == ToolRemember })
+}
+
+// best keeps what answers: no questions, no orders to the agent, nothing that
 // says again what a shorter hit says, at most three, close to the best.
 func best(hits []hit) []hit {
 	top := 0.0
 	var statements []hit
 	for _, h := range hits {
-		if !strings.HasSuffix(h.text, "?") {
+		if !strings.HasSuffix(h.text, "?") && !isOrder(h.text) {
 			statements = append(statements, h)
 			top = max(top, h.score)
 		}

@@ -102,6 +102,9 @@ func TestRulesUnderstandMemory(t *testing.T) {
 		{"what was decided about pricing", `recall {"query":"pricing"}`},
 		{"when is the offsite?", `recall {"query":"when is the offsite"}`},
 		{"when does the release freeze start", `recall {"query":"when does the release freeze start"}`},
+		{"list your notes", notesAre},
+		{"what do you remember about me?", notesAre},
+		{"what do you remember about the release?", `recall {"query":"the release"}`},
 		{"who owns billing?", `recall {"query":"who owns billing"}`},
 		{"who is on call", `recall {"query":"who is on call"}`},
 		{"where is the door code?", `recall {"query":"where is the door code"}`},
@@ -380,6 +383,25 @@ func TestRulesDoDuties(t *testing.T) {
 		r.Messages[0].Content += "This is a run of one of your duties: do it and write the message that should appear.\n"
 		if got := inShort(rulesAnswer(t, r)); got != c.want {
 			t.Errorf("duty %q\n got %s\nwant %s", c.said, got, c.want)
+		}
+	}
+}
+
+// What people ask of the agent is no answer to what they ask later; what they tell it is.
+func TestOrdersAreNoAnswers(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"<@U0DESKMATE> forget what I said about Terraform":              true,
+		"<@U0DESKMATE> list duties":                                     true,
+		"<@U0DESKMATE> every day at 9 post the numbers":                 true,
+		"<@U0DESKMATE> remember that Chloe owns billing":                false,
+		"<@U0DESKMATE> Priya does not own billing any more, Chloe does": false,
+		"<@U0BEN> we moved billing to Frankfurt":                        false,
+		"forget what I said about Terraform":                            false,
+		"list duties by hand, said nobody":                              false,
+	} {
+		if got := isOrder(text); got != want {
+			t.Errorf("%q is an order: %t, want %t", text, got, want)
 		}
 	}
 }
