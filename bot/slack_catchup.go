@@ -219,8 +219,34 @@ func (c *Catchup) feed(ctx context.Context, channel, kind, oldest string, said [
 				n++
 			}
 		}
+		for _, reaction := range s.reacted(c.o.Self, channel, kind) {
+			if _, err := c.o.Accept(ctx, reaction); err != nil {
+				return n, err
+			}
+		}
 	}
 	return n, c.rest(ctx)
+}
+
+// reacted are the reactions to s as Slack would have told of them. Slack does not say
+// when they were made: not before the message.
+func (s Said) reacted(me Self, channel, kind string) (all []Event) {
+	if kind == ChannelDirect {
+		return nil
+	}
+	for _, r := range s.reactions {
+		for _, user := range r.Users {
+			if user == me.User {
+				continue
+			}
+			name := clip(r.Name, mostEmoji)
+			all = append(all, Event{
+				Workspace: me.Workspace, Key: "reaction:" + channel + ":" + s.TS + ":" + name + ":" + user, Kind: KindReaction,
+				Channel: channel, TS: s.TS, User: user, Reaction: clean(name), Author: s.User, At: tsTime(s.TS),
+			})
+		}
+	}
+	return all
 }
 
 // rest keeps the calls of a catch-up apart.

@@ -27,6 +27,7 @@ type Said struct {
 
 	turn        string // that said it, where memory knows it
 	attachments []attachment
+	reactions   []slack.ItemReaction
 }
 
 // pageSize is what Slack advises for one page of messages.
@@ -150,6 +151,7 @@ func toSaid(m slack.Message) Said {
 	s := Said{
 		TS: m.Timestamp, Thread: m.ThreadTimestamp, User: first(m.User, m.BotID), Team: m.Team, Text: clean(m.Text),
 		BotID: m.BotID, Subtype: m.SubType, attachments: attached(m.Attachments),
+		reactions: m.Reactions,
 	}
 	for _, f := range m.Files {
 		s.Files = append(s.Files, filesOf([]slackFile{{f.ID, f.Name, f.Title, f.Mimetype, f.Mode, f.Size, f.URLPrivateDownload, f.URLPrivate}})...)

@@ -82,6 +82,39 @@ func TestAWatchRunsOncePerMessage(t *testing.T) {
 	}
 }
 
+// A reaction to what was said in a gap is found with it, and counts once.
+func TestAReactionThatWasMissedIsCaughtUp(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, modelsim.Always(modelsim.Reply{Text: "noted"}), nil)
+	duty := d.watch(eng, bot.ChannelPublic, scheduler.Trigger{Reaction: "eyes"})
+	ctx := context.Background()
+	d.until(`SELECT COUNT(*) = 1 FROM slack_seen`)
+	if err := d.ada.Emulate(ctx, "faults", map[string]any{"kind": "lose"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	ts := d.say(d.ada, eng, "the build is red")
+	for _, p := range []*slacksim.Person{d.ada, d.ben} {
+		for _, name := range []string{"eyes", "tada"} {
+			if err := p.Call(ctx, "reactions.add", map[string]string{"channel": eng, "timestamp": ts, "name": name}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := d.ada.Disarm(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.runs(duty.ID); len(got) != 0 {
+		t.Fatalf("%d runs of what was not heard", len(got))
+	}
+	if _, err := d.app.catchup.Catch(ctx); err != nil {
+		t.Fatal(err)
+	}
+	d.answer("", "noted")
+	if got := d.runs(duty.ID); len(got) != 1 {
+		t.Errorf("%d runs, want one", len(got))
+	}
+}
+
 // What a guest wrote set the duty off: its words reach the model quoted, and a write
 // that follows from them waits for a human.
 func TestWhatAGuestWroteOrdersNothing(t *testing.T) {
