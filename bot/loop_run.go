@@ -197,6 +197,9 @@ func (l *Loop) endRun(tx *migrations.Tx, t *Turn, state, why, answer string) (st
 		return "", err
 	}
 	switch {
+	case t.quiet != "" && e.Report.Dry: // not where they asked: they may have gone from there
+		return "", l.Outbox.Queue(tx, Post{Workspace: t.Workspace, Channel: e.User, ChannelKind: ChannelDirect, Key: "untried:" + t.ID, Ours: true, Requester: e.User, Tool: ToolReply,
+			Text: fmt.Sprintf("I did not look what the duty `%s` would do: %s.", e.Duty, t.quiet)})
 	case t.quiet != "" || end.Quiet && e.Report.Silent:
 		return "", nil
 	case end.Quiet:

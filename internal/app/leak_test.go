@@ -425,6 +425,9 @@ func (h *leakHouse) runs(when string) {
 			}
 		}
 	}
+	if got := h.one(`SELECT COUNT(*) > 0 FROM outbox WHERE body LIKE '%I did not look what the duty%may not read there any more%'`); got != "1" {
+		h.t.Error("nobody was told that their dry run was not worked")
+	}
 	if worked < len(h.worlds)/10 || dry == 0 {
 		h.t.Errorf("%s: only %d of %d duties were worked, %d of them dry", when, worked, len(h.worlds), dry)
 	}
