@@ -11,9 +11,6 @@ import (
 // What a person who is named said long ago in everyday words is found among more
 // such messages of others than a search scores, and never from where it is hidden.
 func TestSearchFindsAPersonAmongTheCrowd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("left out with -short: writes thousands of messages")
-	}
 	for name, theirs := range map[string]int{"who says little": 0, "who says more than is walked through for rare words": counted} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
