@@ -236,14 +236,9 @@ func (s Said) reacted(me Self, channel, kind string) (all []Event) {
 	}
 	for _, r := range s.reactions {
 		for _, user := range r.Users {
-			if user == me.User {
-				continue
+			if user != me.User {
+				all = append(all, reactionTo(me.Workspace, channel, s.TS, s.User, r.Name, user, tsTime(s.TS)))
 			}
-			name := clip(r.Name, mostEmoji)
-			all = append(all, Event{
-				Workspace: me.Workspace, Key: "reaction:" + channel + ":" + s.TS + ":" + name + ":" + user, Kind: KindReaction,
-				Channel: channel, TS: s.TS, User: user, Reaction: clean(name), Author: s.User, At: tsTime(s.TS),
-			})
 		}
 	}
 	return all

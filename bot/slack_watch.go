@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/slack-go/slack"
 )
@@ -121,10 +122,16 @@ func parseReaction(c callback, workspace string, me Self) (Parsed, error) {
 	if timestamp.MatchString(r.EventTS) {
 		at = tsTime(r.EventTS)
 	}
-	return Parsed{Event: &Event{
-		Workspace: workspace, Key: "reaction:" + r.Item.Channel + ":" + r.Item.TS + ":" + clip(r.Reaction, mostEmoji) + ":" + r.User, Kind: KindReaction,
-		Channel: r.Item.Channel, TS: r.Item.TS, User: r.User, Reaction: clean(clip(r.Reaction, mostEmoji)), Author: r.ItemUser, EventID: c.EventID, At: at,
-	}}, nil
+	e := reactionTo(workspace, r.Item.Channel, r.Item.TS, r.ItemUser, r.Reaction, r.User, at)
+	e.EventID = c.EventID
+	return Parsed{Event: &e}, nil
+}
+
+// reactionTo is a reaction by user to the message ts of author.
+func reactionTo(workspace, channel, ts, author, emoji, user string, at time.Time) Event {
+	emoji = clip(emoji, mostEmoji)
+	return Event{Workspace: workspace, Key: "reaction:" + channel + ":" + ts + ":" + emoji + ":" + user, Kind: KindReaction,
+		Channel: channel, TS: ts, User: user, Reaction: clean(emoji), Author: author, At: at}
 }
 
 // message gives one message of a channel, false where Slack has none of that ts at
