@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -144,8 +143,6 @@ func (o *Outbox) Queue(tx *migrations.Tx, p Post) error {
 	return nil
 }
 
-var bareMention = regexp.MustCompile(`<@([UW][A-Z0-9]+)>`)
-
 // withNames is the text of a post with names in its mentions, <@U1|ada>, for those
 // that notify nobody: they are read as @ada, not as an id.
 func withNames(tx *migrations.Tx, p Post) (string, error) {
@@ -153,7 +150,7 @@ func withNames(tx *migrations.Tx, p Post) (string, error) {
 		return p.Text, nil
 	}
 	names := map[string]string{p.Requester: ""}
-	for _, m := range bareMention.FindAllStringSubmatch(p.Text, maxNamed) {
+	for _, m := range personMention.FindAllStringSubmatch(p.Text, maxNamed) {
 		id, name := m[1], ""
 		if _, known := names[id]; known {
 			continue
@@ -169,9 +166,9 @@ func withNames(tx *migrations.Tx, p Post) (string, error) {
 			return r
 		}, name)
 	}
-	return bareMention.ReplaceAllStringFunc(p.Text, func(m string) string {
-		id := bareMention.FindStringSubmatch(m)[1]
-		if names[id] == "" {
+	return personMention.ReplaceAllStringFunc(p.Text, func(m string) string {
+		id := personMention.FindStringSubmatch(m)[1]
+		if names[id] == "" || strings.Contains(m, "|") {
 			return m
 		}
 		return "<@" + id + "|" + names[id] + ">"

@@ -83,62 +83,54 @@ func (r roster) conversations(ctx context.Context, most int) ([]Channel, error) 
 
 func (r roster) list(ctx context.Context, most int, types ...string) ([]Channel, error) {
 	var all []Channel
-	cursor := ""
+	_, err := r.pages(ctx, slack.GetConversationsParameters{ExcludeArchived: true, Limit: pageSize, Types: types}, most, func(c Channel) {
+		if c.IsMember {
+			all = append(all, c)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// public lists all public channels of the workspace, archived ones too, by id.
+func (r roster) public(ctx context.Context) (map[string]Channel, error) {
+	all := map[string]Channel{}
+	whole, err := r.pages(ctx, slack.GetConversationsParameters{Limit: 1000, Types: []string{"public_channel"}}, mostPublic, func(c Channel) { all[c.ID] = c })
+	if err == nil && !whole {
+		err = fmt.Errorf("the list does not end within %d channels", mostPublic)
+	}
+	return all, err
+}
+
+// mostPublic bounds how many public channels are listed.
+const mostPublic = 100_000
+
+// pages hands on the channels of a listing until most of them were seen, and reports
+// whether those were all.
+func (r roster) pages(ctx context.Context, p slack.GetConversationsParameters, most int, do func(Channel)) (whole bool, err error) {
 	for seen := 0; seen < most; {
 		var page []slack.Channel
 		var next string
 		err := r.api.patient(ctx, "conversations.list", func(ctx context.Context) error {
 			var err error
-			page, next, err = r.api.client.GetConversationsContext(ctx, &slack.GetConversationsParameters{
-				Cursor: cursor, ExcludeArchived: true, Limit: pageSize, Types: types,
-			})
+			page, next, err = r.api.client.GetConversationsContext(ctx, &p)
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		seen += len(page)
 		for _, c := range page {
-			if in := toChannel(c); in.IsMember {
-				all = append(all, in)
-			}
+			do(toChannel(c))
 		}
-		if next == "" || next == cursor || len(page) == 0 {
-			break
+		if next == "" || next == p.Cursor || len(page) == 0 {
+			return next == "", nil
 		}
-		cursor = next
+		p.Cursor = next
 	}
-	return all, nil
-}
-
-// mostPages bounds how many pages of a listing are read, of a thousand each.
-const mostPages = 100
-
-// public lists all public channels of the workspace, archived ones too, by id.
-func (r roster) public(ctx context.Context) (map[string]Channel, error) {
-	all := map[string]Channel{}
-	cursor := ""
-	for range mostPages {
-		var page []slack.Channel
-		var next string
-		err := r.api.patient(ctx, "conversations.list", func(ctx context.Context) error {
-			var err error
-			page, next, err = r.api.client.GetConversationsContext(ctx, &slack.GetConversationsParameters{Cursor: cursor, Limit: 1000, Types: []string{"public_channel"}})
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range page {
-			one := toChannel(c)
-			all[one.ID] = one
-		}
-		if next == "" {
-			return all, nil
-		}
-		cursor = next
-	}
-	return nil, fmt.Errorf("there are more than %d public channels", mostPages*1000)
+	return false, nil
 }
 
 // members lists who is in a channel, the agent among them.
