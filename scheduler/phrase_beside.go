@@ -3,7 +3,6 @@ package scheduler
 import (
 	"slices"
 	"strings"
-	"time"
 )
 
 var errBeside = unclear("I keep to a time, not to what is before or after it. Which is it? For example: tomorrow at 9:30.")
@@ -56,65 +55,3 @@ func spans(w string) bool {
 
 // feasts make a day of the year of a day of the week.
 var feasts = []string{"easter", "whit", "good", "black", "cyber", "ash", "shrove", "maundy", "palm", "christmas", "advent", "super"}
-
-// minuteOfHour reads which minute of each hour is meant: "at :15", "at quarter past",
-// "15 minutes past the hour", "on the half hour".
-func (r *reader) minuteOfHour(f *phrase) (bool, error) {
-	if f.interval != 0 && (r.take("all", "day") || r.take("around", "the", "clock") || r.take("day", "and", "night")) {
-		return true, nil
-	}
-	if f.offset != 0 {
-		return false, nil
-	}
-	minute := 0
-	if !r.try(func() bool {
-		switch {
-		case r.take("on", "the", "half", "hour"), r.take("on", "the", "half", "-", "hour"):
-			minute = 30
-			return true
-		case r.take("on", "the", "hour"):
-			return true
-		}
-		at := r.takeOne("at", "@") != "" || r.take("on", "the")
-		if at && r.take(":") && r.glued(0) {
-			var ok bool
-			minute, ok = r.number()
-			return ok && len(r.peek(-1)) == 2
-		}
-		switch {
-		case r.take("half"):
-			minute = 30
-		case r.take("quarter"), r.take("a", "quarter"):
-			minute = 15
-		default:
-			var ok bool
-			if minute, ok = r.number(); !ok {
-				return false
-			}
-			r.takeOne("min", "mins", "minutes")
-		}
-		if r.takeOne("past", "after") == "" {
-			return false
-		}
-		r.take("the", "hour")
-		return true
-	}) {
-		return false, nil
-	}
-	switch {
-	case minute > 59:
-		return false, unclear("An hour has minutes from 0 to 59. For example: every hour at :15.")
-	case f.interval != 0 && f.interval%time.Hour != 0:
-		return false, unclear("Which minute is for whole hours only. For example: every hour at :15.")
-	}
-	f.offset = minute
-	return true, nil
-}
-
-// regions begin the names of time zones.
-var regions = []string{"africa", "america", "antarctica", "asia", "atlantic", "australia", "europe", "indian", "pacific", "us"}
-
-func looksLikeZone(w string) bool {
-	region, _, _ := strings.Cut(w, "/")
-	return slices.Contains(regions, region)
-}

@@ -53,6 +53,60 @@ func (r *reader) minutes(f *phrase) (bool, error) {
 	return r.minuteOfHour(f)
 }
 
+// minuteOfHour reads which minute of each hour is meant: "at :15", "at quarter past",
+// "15 minutes past the hour", "on the half hour".
+func (r *reader) minuteOfHour(f *phrase) (bool, error) {
+	if f.interval != 0 && (r.take("all", "day") || r.take("around", "the", "clock") || r.take("day", "and", "night")) {
+		return true, nil
+	}
+	if f.offset != 0 {
+		return false, nil
+	}
+	minute := 0
+	if !r.try(func() bool {
+		switch {
+		case r.take("on", "the", "half", "hour"), r.take("on", "the", "half", "-", "hour"):
+			minute = 30
+			return true
+		case r.take("on", "the", "hour"):
+			return true
+		}
+		at := r.takeOne("at", "@") != "" || r.take("on", "the")
+		if at && r.take(":") && r.glued(0) {
+			var ok bool
+			minute, ok = r.number()
+			return ok && len(r.peek(-1)) == 2
+		}
+		switch {
+		case r.take("half"):
+			minute = 30
+		case r.take("quarter"), r.take("a", "quarter"):
+			minute = 15
+		default:
+			var ok bool
+			if minute, ok = r.number(); !ok {
+				return false
+			}
+			r.takeOne("min", "mins", "minutes")
+		}
+		if r.takeOne("past", "after") == "" {
+			return false
+		}
+		r.take("the", "hour")
+		return true
+	}) {
+		return false, nil
+	}
+	switch {
+	case minute > 59:
+		return false, unclear("An hour has minutes from 0 to 59. For example: every hour at :15.")
+	case f.interval != 0 && f.interval%time.Hour != 0:
+		return false, unclear("Which minute is for whole hours only. For example: every hour at :15.")
+	}
+	f.offset = minute
+	return true, nil
+}
+
 // between reads "from 9 to 17:00", "between 8:00 and 18:00" and, of an interval,
 // "9-17".
 func (r *reader) between(f *phrase) (bool, error) {

@@ -438,6 +438,14 @@ var (
 	zonePlaces        = []string{"berlin", "london", "paris", "madrid", "tokyo", "sydney", "delhi", "york", "pacific", "eastern", "central", "mountain", "uk", "us", "european", "indian"}
 )
 
+// regions begin the names of time zones.
+var regions = []string{"africa", "america", "antarctica", "asia", "atlantic", "australia", "europe", "indian", "pacific", "us"}
+
+func looksLikeZone(w string) bool {
+	region, _, _ := strings.Cut(w, "/")
+	return slices.Contains(regions, region)
+}
+
 // readZone reads a zone behind a clock time; "" for none.
 func (r *reader) readZone() (string, error) {
 	w := r.peek(0)
